@@ -1,0 +1,299 @@
+"""What the platform offers, as a file of which one can read a part.
+
+Line 1 is an index; then comes one line per cluster, the JSON that the platform sent
+for it, so that a newer version of this library finds fields that this one does not
+know. The catalog's digest is SHA-256 of line 1, and line 1 holds the SHA-256 of each
+other line: whatever part is read, it is proven to be what was written.
+
+A switch reads the index, ``presets`` the index and one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
+
+import attrs
+
+from ._errors import DamagedFileError, NewerSchemaError, StorageError
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from ._payload import ServerConfig
+    from ._values import Cluster, Org, Project
+
+SCHEMA = 1
+FIRST_READ = 1 << 16  # bytes
+INDEX_LIMIT = 1 << 26  # bytes
+
+Read = Callable[[int, int], bytes]
+
+
+def encode(config: ServerConfig, api_url: str) -> bytes:
+    """Write a catalog.
+
+    Args:
+        config: What the platform answered.
+        api_url: The platform, one of the hosts that a token may go to.
+
+    Returns:
+        The bytes of the file.
+    """
+    from ._payload import parse_cluster_orgs
+
+    origins = {origin_of(api_url)}
+    lines: List[bytes] = []
+    clusters: Dict[str, Any] = {}
+    offset = 0
+    for raw in config.clusters:
+        line = _line(raw)
+        clusters[raw["name"]] = [
+            offset,
+            len(line),
+            hashlib.sha256(line).hexdigest(),
+            parse_cluster_orgs(raw),
+        ]
+        origins.update(
+            origin_of(value)
+            for key, value in raw.items()
+            if key.endswith("_url") and isinstance(value, str)
+        )
+        lines.append(line)
+        offset += len(line)
+    for url in (config.admin_url, config.vcluster_url):
+        if url is not None:
+            origins.add(origin_of(str(url)))
+    index = {
+        "schema": SCHEMA,
+        "size": offset,
+        "admin_url": config.admin_url and str(config.admin_url),
+        "vcluster_url": config.vcluster_url and str(config.vcluster_url),
+        "origins": sorted(origins),
+        "orgs": [[org.name, org.role] for org in config.orgs],
+        "projects": [_project_json(project) for project in config.projects],
+        "clusters": clusters,
+    }
+    return b"".join([_line(index), *lines])
+
+
+def digest_of(catalog: bytes) -> str:
+    """Tell the digest of a catalog.
+
+    Args:
+        catalog: The bytes of the file, or at least its first line.
+
+    Returns:
+        SHA-256 in hex.
+    """
+    return hashlib.sha256(catalog[: catalog.index(b"\n") + 1]).hexdigest()
+
+
+def is_intact(digest: str, read: Read) -> bool:
+    """Tell whether a stored catalog is whole, to the last line.
+
+    Args:
+        digest: Of the catalog.
+        read: Returns up to ``size`` bytes from ``offset``.
+    """
+    catalog = Catalog(digest, read, path="")
+    try:
+        return all(catalog.line(name) for name in catalog.orgs_of)
+    except StorageError:
+        return False
+
+
+def in_memory(data: bytes) -> Catalog:
+    """Open a catalog that is not stored yet."""
+    return Catalog(
+        digest_of(data), lambda offset, size: data[offset : offset + size], path=""
+    )
+
+
+@attrs.define(eq=False)
+class Catalog:
+    """A stored catalog, read as far as it is asked for.
+
+    Args:
+        digest: Its name.
+        read: Returns up to ``size`` bytes from ``offset``; may raise what it wants.
+        path: The file, for errors.
+    """
+
+    digest: str
+    _read: Read = attrs.field(repr=False)
+    path: str
+    _index: Optional[Dict[str, Any]] = attrs.field(default=None, init=False, repr=False)
+    _start: int = attrs.field(default=0, init=False, repr=False)
+    _parsed: Dict[str, Cluster] = attrs.field(factory=dict, init=False, repr=False)
+    _projects: Optional[Mapping[Project.Key, Project]] = attrs.field(
+        default=None, init=False, repr=False
+    )
+
+    @property
+    def orgs_of(self) -> Mapping[str, List[Optional[str]]]:
+        """The orgs of each cluster by the cluster's name; ``None`` is "no org"."""
+        return {name: entry[3] for name, entry in self.index["clusters"].items()}
+
+    def projects_of(self, cluster_name: str, org_name: Optional[str]) -> List[str]:
+        """Return the names of the projects of a cluster and org, in order."""
+        return sorted(
+            project["name"]
+            for project in self.index["projects"]
+            if project["cluster_name"] == cluster_name
+            and project.get("org_name") == org_name
+        )
+
+    @property
+    def origins(self) -> List[str]:
+        """The places a token may go to, each ``scheme://host:port``."""
+        origins: List[str] = self.index["origins"]
+        return origins
+
+    @property
+    def admin_url(self) -> Optional[URL]:
+        """The admin API, where the platform has one."""
+        return self._url("admin_url")
+
+    @property
+    def vcluster_url(self) -> Optional[URL]:
+        """The vcluster API, where the platform has one."""
+        return self._url("vcluster_url")
+
+    @property
+    def orgs(self) -> Tuple[Org, ...]:
+        """The user's orgs and roles."""
+        from ._values import Org
+
+        return tuple(Org(name=name, role=role) for name, role in self.index["orgs"])
+
+    @property
+    def projects(self) -> Mapping[Project.Key, Project]:
+        """The user's projects."""
+        if self._projects is None:
+            from ._payload import parse_project
+
+            projects = [parse_project(raw) for raw in self.index["projects"]]
+            self._projects = MappingProxyType({one.key: one for one in projects})
+        return self._projects
+
+    def cluster(self, name: str) -> Cluster:
+        """Return a cluster.
+
+        Raises:
+            KeyError: There is none of that name.
+            DamagedFileError: Its line is not what was written.
+        """
+        if name not in self._parsed:
+            from ._payload import parse_cluster
+
+            self._parsed[name] = parse_cluster(json.loads(self.line(name)))
+        return self._parsed[name]
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """All clusters by name, each read when it is asked for."""
+        return _Clusters(self)
+
+    def line(self, name: str) -> bytes:
+        """Return the bytes of a cluster's line, proven."""
+        offset, length, digest, _ = self.index["clusters"][name]
+        line = self._read(self._start + offset, length)
+        if hashlib.sha256(line).hexdigest() != digest:
+            raise self._damaged(f"the line of the cluster {name!r}")
+        return line
+
+    @property
+    def index(self) -> Dict[str, Any]:
+        """Line 1, proven by the digest."""
+        if self._index is None:
+            line = self._read_line()
+            if hashlib.sha256(line).hexdigest() != self.digest:
+                raise self._damaged("line 1")
+            index = json.loads(line)
+            if index["schema"] > SCHEMA:
+                raise NewerSchemaError(
+                    self.path,
+                    f"has schema {index['schema']}, this version reads up to {SCHEMA}. "
+                    "Update neuro_config here, or call fetch().",
+                )
+            self._start = len(line)
+            self._index = index
+        return self._index
+
+    def _read_line(self) -> bytes:
+        data = b""
+        size = FIRST_READ
+        while len(data) < INDEX_LIMIT:
+            part = self._read(len(data), size)
+            end = part.find(b"\n")
+            if end >= 0:
+                return data + part[: end + 1]
+            if not part:
+                raise self._damaged("line 1")
+            data += part
+            size = len(data)
+        raise self._damaged("line 1")
+
+    def _damaged(self, what: str) -> DamagedFileError:
+        return DamagedFileError(
+            self.path, f"{what} is not what was written. Call fetch() to mend it."
+        )
+
+    def _url(self, key: str) -> Optional[URL]:
+        from yarl import URL
+
+        value = self.index[key]
+        return None if value is None else URL(value)
+
+
+class _Clusters(Mapping[str, "Cluster"]):
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def __getitem__(self, name: str) -> Cluster:
+        return self._catalog.cluster(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._catalog.orgs_of)
+
+    def __len__(self) -> int:
+        return len(self._catalog.orgs_of)
+
+    def __repr__(self) -> str:
+        return f"<clusters {', '.join(self)}>"
+
+
+def _project_json(project: Project) -> Dict[str, Optional[str]]:
+    return {
+        "name": project.name,
+        "role": project.role,
+        "cluster_name": project.cluster_name,
+        "org_name": project.org_name,
+    }
+
+
+def _line(value: object) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def origin_of(url: str) -> str:
+    """Tell whom a URL leads to, with the port always named."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -1,0 +1,148 @@
+"""The rules that pick a cluster, an org and a project.
+
+They are the newest SDK's: a new cluster keeps the org if it has it and else takes its
+first in alphabetical order; a new org stays on the cluster if that has it and else
+moves to the first cluster, in the platform's order, that does; the project is kept if
+it exists there, else the first in alphabetical order, else none. No org is ``None``
+and sorts last. What a local file names wins over what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, List, Optional
+
+import attrs
+
+from ._catalog import Catalog
+from ._errors import (
+    NoClusterError,
+    UnknownClusterError,
+    UnknownOrgError,
+    UnknownProjectError,
+)
+from ._session import Choice
+
+
+def first_choice(catalog: Catalog) -> Choice:
+    """Choose for somebody who has not chosen yet."""
+    for name in catalog.orgs_of:
+        return _settle(catalog, name, orgs_in(catalog, name)[0], None)
+    return Choice()
+
+
+def choose_cluster(catalog: Catalog, choice: Choice, name: str) -> Choice:
+    """Move to a cluster.
+
+    Raises:
+        UnknownClusterError: There is none of that name.
+    """
+    orgs = orgs_in(catalog, name)
+    org_name = choice.org_name if choice.org_name in orgs else orgs[0]
+    return _settle(catalog, name, org_name, choice.project_name)
+
+
+def choose_org(catalog: Catalog, choice: Choice, name: Optional[str]) -> Choice:
+    """Move to an org, ``None`` for "no org", and to a cluster that has it.
+
+    Raises:
+        UnknownOrgError: No cluster has it.
+    """
+    candidates = [choice.cluster_name, *catalog.orgs_of]
+    for cluster_name in candidates:
+        if cluster_name in catalog.orgs_of and name in orgs_in(catalog, cluster_name):
+            return _settle(catalog, cluster_name, name, choice.project_name)
+    raise UnknownOrgError(name, available_orgs(catalog))
+
+
+def choose_project(catalog: Catalog, choice: Choice, name: str) -> Choice:
+    """Move to a project of the cluster and org.
+
+    Raises:
+        UnknownProjectError: They have none of that name.
+    """
+    checked(catalog, attrs.evolve(choice, project_name=name))
+    return attrs.evolve(choice, project_name=name)
+
+
+def effective(catalog: Catalog, stored: Choice, local: Choice) -> Choice:
+    """Lay a local file's names over the stored choice, for display.
+
+    Raises:
+        UnknownClusterError: The cluster that is meant does not exist.
+    """
+    if local.cluster_name is None and local.org_name is None:
+        return attrs.evolve(
+            stored, project_name=local.project_name or stored.project_name
+        )
+    cluster_name = local.cluster_name or stored.cluster_name
+    orgs = orgs_in(catalog, cluster_name)
+    org_name = local.org_name or (
+        stored.org_name if stored.org_name in orgs else orgs[0]
+    )
+    settled = _settle(catalog, cluster_name, org_name, stored.project_name)
+    return attrs.evolve(
+        settled, project_name=local.project_name or settled.project_name
+    )
+
+
+def checked(catalog: Catalog, choice: Choice) -> Choice:
+    """Hold a choice against what there is.
+
+    Returns:
+        The choice.
+
+    Raises:
+        NoClusterError: There is no cluster at all.
+        UnknownClusterError: Its cluster is gone.
+        UnknownOrgError: The cluster does not have its org.
+        UnknownProjectError: Cluster and org do not have its project.
+    """
+    if not catalog.orgs_of:
+        raise NoClusterError
+    orgs = orgs_in(catalog, choice.cluster_name)
+    if choice.org_name not in orgs:
+        raise UnknownOrgError(
+            choice.org_name, orgs, f"The cluster is {choice.cluster_name!r}."
+        )
+    projects = catalog.projects_of(str(choice.cluster_name), choice.org_name)
+    if choice.project_name is not None and choice.project_name not in projects:
+        raise UnknownProjectError(
+            choice.project_name,
+            projects,
+            f"The cluster is {choice.cluster_name!r}, the org {choice.org_name!r}.",
+        )
+    return choice
+
+
+def orgs_in(catalog: Catalog, cluster_name: Optional[str]) -> List[Optional[str]]:
+    """Return the orgs of a cluster in order; a cluster without any is for "no org".
+
+    Raises:
+        UnknownClusterError: There is no such cluster.
+    """
+    orgs_of = catalog.orgs_of
+    if cluster_name is None or cluster_name not in orgs_of:
+        raise UnknownClusterError(cluster_name, orgs_of, "fetch() may find newer ones.")
+    return in_order(orgs_of[cluster_name]) or [None]
+
+
+def available_orgs(catalog: Catalog) -> List[Optional[str]]:
+    """Return the orgs of all clusters in order."""
+    return in_order({org for name in catalog.orgs_of for org in orgs_in(catalog, name)})
+
+
+def in_order(orgs: Iterable[Optional[str]]) -> List[Optional[str]]:
+    """Sort orgs by name, "no org" last."""
+    return sorted(orgs, key=lambda name: (name is None, name or ""))
+
+
+def _settle(
+    catalog: Catalog,
+    cluster_name: Optional[str],
+    org_name: Optional[str],
+    project_name: Optional[str],
+) -> Choice:
+    projects = catalog.projects_of(str(cluster_name), org_name)
+    if project_name not in projects:
+        project_name = projects[0] if projects else None
+    return Choice(cluster_name, org_name, project_name)
