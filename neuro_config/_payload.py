@@ -1,0 +1,157 @@
+"""The platform's answer to ``GET /config``, of every era."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Optional, Tuple, cast
+
+import attrs
+from yarl import URL
+
+from ._convert import (
+    Fields,
+    Malformed,
+    Table,
+    by_name,
+    flag,
+    list_of,
+    object_of,
+    parse_json,
+    text,
+    unique,
+    url,
+    url_text,
+)
+from ._errors import MalformedAnswerError, PlatformError
+from ._session import AuthConfig
+from ._values import Org, Project
+from ._wire import cluster, org, project
+
+# How much of what a server says goes into an error, in characters.
+_SAID = 500
+
+# Until June 2022 this answered a user whom the platform knows but who has no cluster.
+_NO_CLUSTER = "access to any cluster"
+
+
+@attrs.frozen
+class ServerConfig:
+    """What ``GET /config`` says.
+
+    Args:
+        authorized: The platform accepts the token.
+        auth: How to log in, or ``None`` for a platform without a login.
+        admin_url: The admin service, or ``None``.
+        vcluster_url: The service of virtual clusters, or ``None``.
+        orgs: The user's orgs.
+        projects: The user's projects, even in clusters that are not listed.
+        clusters: The platform's own objects; ``parse_cluster`` reads each of them.
+    """
+
+    authorized: bool
+    auth: Optional[AuthConfig] = None
+    admin_url: Optional[URL] = None
+    vcluster_url: Optional[URL] = None
+    orgs: Tuple[Org, ...] = ()
+    projects: Tuple[Project, ...] = ()
+    clusters: Tuple[Mapping[str, Any], ...] = attrs.field(
+        default=(), hash=False, repr=lambda clusters: f"<{len(clusters)} objects>"
+    )
+
+
+_AUTH: Table = {
+    "auth_url": url_text,
+    "token_url": url_text,
+    "client_id": text,
+    "audience": text,
+    "logout_url": url_text,
+    "callback_urls": list_of(url_text),
+    "headless_callback_url": url_text,
+    "success_redirect_url": url_text,
+}
+_auth = object_of(AuthConfig, _AUTH)
+
+
+def _named_cluster(raw: Any) -> Tuple[str, Any]:
+    return cluster(raw).name, raw
+
+
+def _mend_config(fields: Fields) -> None:
+    # Before June 2022 only the clusters told whether the token was accepted.
+    fields.setdefault("authorized", "clusters" in fields)
+    if fields["authorized"] and "clusters" not in fields:
+        raise Malformed("clusters", "missing")
+    if "clusters" in fields:
+        fields["clusters"] = dict(fields["clusters"])
+    for name in ("orgs", "projects", "clusters"):
+        if name in fields:
+            fields[name] = tuple(fields[name].values())
+
+
+_orgs_by_name = by_name(org)
+
+
+def _orgs(raw: Any) -> Dict[str, Org]:
+    # Until June 2022 the root repeated the first cluster, whose orgs are mere names.
+    if type(raw) is list and all(name is None or type(name) is str for name in raw):
+        return {}
+    return cast(Dict[str, Org], _orgs_by_name(raw))
+
+
+_config = object_of(
+    ServerConfig,
+    {
+        "authorized": flag,
+        "admin_url": url,
+        "vcluster_url": url,
+        "orgs": _orgs,
+        "projects": unique(project, lambda found: found.key),
+        "clusters": list_of(_named_cluster),
+    },
+    mend=_mend_config,
+)
+
+
+def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
+    """Read the platform's answer to ``GET /config``.
+
+    Args:
+        body: The answer's body.
+        url: Whom was asked, for errors.
+        status: The answer's HTTP status.
+
+    Raises:
+        MalformedAnswerError: The platform sends no such answer.
+        PlatformError: The platform, or a proxy before it, says that something is
+            wrong; the error repeats what it says.
+    """
+    said = None
+    try:
+        raw = parse_json(body)
+        said = _error(raw)
+        if said is not None and _NO_CLUSTER in said and status in (200, 400):
+            return ServerConfig(authorized=True)
+        if said is None and status == 200:
+            config = _config(raw)
+            if any(raw.get(name) is not None for name in _AUTH):
+                config = attrs.evolve(config, auth=_auth(raw))
+            return cast(ServerConfig, config)
+    except Malformed as error:
+        if status == 200:
+            raise MalformedAnswerError(url, error.reason, error.where, status) from None
+    said = said or body[: 4 * _SAID + 4].decode(errors="replace").strip() or "nothing"
+    raise PlatformError(url, f"answered {status}: {_printable(said)}", status)
+
+
+def _error(raw: Any) -> Optional[str]:
+    if type(raw) is not dict or "authorized" in raw or "clusters" in raw:
+        return None
+    said = raw.get("error")
+    return said if said is None or type(said) is str else ""
+
+
+def _printable(text: str) -> str:
+    escaped = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text[: _SAID + 1]
+    )
+    return escaped if len(escaped) <= _SAID else f"{escaped[:_SAID]}..."
