@@ -1,0 +1,203 @@
+"""The user's settings: ``user.toml`` and the project's local file, checked and merged.
+
+Each file is checked whole and by itself, so that an error names the file and the key.
+Then tables are merged key by key at every depth, and the local file wins. ``alias`` is
+no exception: a key that only ``user.toml`` gives to an alias stays.
+
+The result is read-only to its depth: tables are read-only mappings, lists are tuples,
+and an integer where a number is wanted has become a float.
+"""
+
+from __future__ import annotations
+
+import os
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+import attrs
+
+from ._errors import UserConfigError
+from ._local import StrPath, choice_in, find_local_file, read_toml
+from ._plugins import ConfigScope, Parameter, PluginManager, load_plugins
+
+MAX_DEPTH = 32
+
+_FOUND = {
+    dict: "a table",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number with a fraction",
+}
+_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def load_user_config(
+    global_file: Optional[StrPath],
+    start: Optional[StrPath] = None,
+    plugins: Optional[PluginManager] = None,
+) -> Mapping[str, Any]:
+    """Read, check and merge the user's configuration files.
+
+    Args:
+        global_file: Path of ``user.toml``, which need not exist; ``None`` for no such
+            file.
+        start: Where the search for the local file begins, the current directory by
+            default.
+        plugins: Which parameters are known; by default the installed plugins are
+            loaded, if there is a file at all.
+
+    Returns:
+        Read-only mapping of section to mapping of key to value, with what the files
+        have and nothing else.
+
+    Raises:
+        UserConfigError: A file is wrong; names the file and the key.
+    """
+    paths = (
+        (None if global_file is None else os.fspath(global_file), ConfigScope.GLOBAL),
+        (find_local_file(start), ConfigScope.LOCAL),
+    )
+    files: List[Tuple[str, ConfigScope, Dict[str, Any]]] = []
+    for path, scope in paths:
+        if path is not None:
+            table = read_toml(path)
+            if table is not None:
+                files.append((path, scope, table))
+    if not files:
+        return MappingProxyType({})
+    known = load_plugins() if plugins is None else plugins
+    merged: Dict[str, Any] = {}
+    for path, scope, table in files:
+        merged = _merged(merged, _Checker(path, scope, known).checked(table))
+    return _read_only_table(merged)
+
+
+@attrs.frozen
+class _Checker:
+    """Checks one file against the parameters that are known."""
+
+    path: str
+    scope: ConfigScope
+    plugins: PluginManager
+
+    def checked(self, table: Mapping[str, Any]) -> Dict[str, Any]:
+        known = {section for section, _ in self.plugins.config.parameters}
+        result = {}
+        for section, values in table.items():
+            if section != "alias" and section not in known:
+                raise self._unknown("section", section, {*known, "alias"}, (section,))
+            if not isinstance(values, dict):
+                raise self._wrong_type("a table", values, section)
+            check = self._aliases if section == "alias" else self._section
+            result[section] = check(section, values)
+        if self.scope is ConfigScope.LOCAL:
+            choice_in(self.path, table)
+        return result
+
+    def _section(self, section: str, values: Mapping[str, Any]) -> Dict[str, Any]:
+        parameters = self.plugins.config.parameters
+        names = {name for known, name in parameters if known == section}
+        result = {}
+        for name, value in values.items():
+            if name not in names:
+                raise self._unknown("key", name, names, (section, name))
+            parameter = parameters[section, name]
+            key = _dotted(section, name)
+            if not parameter.scope & self.scope:
+                raise UserConfigError(self.path, _misplaced(self.scope), key)
+            result[name] = self._value(parameter, value, key)
+        return result
+
+    def _value(self, parameter: Parameter, value: object, key: str) -> object:
+        if not parameter.is_list:
+            return self._item(parameter, value, key)
+        if not isinstance(value, list):
+            raise self._wrong_type(parameter.wanted, value, key)
+        item = attrs.evolve(parameter, is_list=False)
+        return [self._item(item, one, f"{key}[{i}]") for i, one in enumerate(value)]
+
+    def _item(self, parameter: Parameter, value: object, key: str) -> object:
+        # type() and not isinstance(): true is no integer here.
+        if type(value) is parameter.kind:
+            return value
+        if parameter.kind is float and type(value) is int:
+            try:
+                return float(value)
+            except OverflowError:
+                raise UserConfigError(self.path, "is too large.", key) from None
+        raise self._wrong_type(parameter.wanted, value, key)
+
+    def _aliases(self, section: str, values: Mapping[str, Any]) -> Dict[str, Any]:
+        for name, value in values.items():
+            key = _dotted(section, name)
+            if not isinstance(value, dict):
+                raise self._wrong_type("a table", value, key)
+            # Whoever walks through the result shall not run out of stack.
+            if _is_deeper(value, MAX_DEPTH):
+                raise UserConfigError(self.path, "is nested too deeply.", key)
+        return dict(values)
+
+    def _wrong_type(self, wanted: str, value: object, key: str) -> UserConfigError:
+        # Not the value itself: it may be of any length.
+        found = _FOUND.get(type(value), "a date or time")
+        return UserConfigError(self.path, f"must be {wanted}, not {found}.", key)
+
+    def _unknown(
+        self, what: str, name: str, known: Iterable[str], names: Tuple[str, ...]
+    ) -> UserConfigError:
+        import difflib
+
+        names_known = sorted(known)
+        near = difflib.get_close_matches(name[:100], names_known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        reason = f"is no known {what}{meant} Known: {', '.join(names_known)}"
+        for failure in self.plugins.failures:
+            reason += f"; {failure}; it may be the one that defines this {what}"
+        return UserConfigError(self.path, f"{reason}.", _dotted(*names))
+
+
+def _misplaced(scope: ConfigScope) -> str:
+    if scope is ConfigScope.GLOBAL:
+        return (
+            "is a setting of one project. Move it into the local file .neuro.toml or "
+            ".apolo.toml in the project's folder."
+        )
+    return "is a setting for all projects. Move it into user.toml."
+
+
+def _dotted(*names: str) -> str:
+    # repr: a name in quotes may hold line ends and whatever controls a terminal.
+    return ".".join(
+        name if name and _BARE.issuperset(name) else repr(name)
+        for name in (name if len(name) <= 60 else f"{name[:60]}..." for name in names)
+    )
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in value)
+
+
+def _merged(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> Dict[str, Any]:
+    result = {**weak, **strong}
+    for key in weak.keys() & strong.keys():
+        if isinstance(weak[key], dict) and isinstance(strong[key], dict):
+            result[key] = _merged(weak[key], strong[key])
+    return result
+
+
+def _read_only_table(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType({key: _read_only(value) for key, value in table.items()})
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _read_only_table(value)
+    if isinstance(value, list):
+        return tuple(_read_only(item) for item in value)
+    return value
