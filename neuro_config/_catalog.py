@@ -27,7 +27,12 @@ from typing import (
 
 import attrs
 
-from ._errors import DamagedFileError, NewerSchemaError, StorageError
+from ._errors import (
+    DamagedFileError,
+    MalformedAnswerError,
+    NewerSchemaError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -51,15 +56,23 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
 
     Returns:
         The bytes of the file.
+
+    Raises:
+        MalformedAnswerError: A field that this version does not know is nested too
+            deeply to be written.
     """
-    from ._payload import parse_cluster_orgs
+    from ._wire import parse_cluster_orgs
 
     origins = {origin_of(api_url)}
     lines: List[bytes] = []
     clusters: Dict[str, Any] = {}
     offset = 0
     for raw in config.clusters:
-        line = _line(raw)
+        try:
+            line = _line(raw)
+        except RecursionError:
+            where = f"clusters[{raw['name']!r}]"
+            raise MalformedAnswerError(api_url, "nested too deeply.", where) from None
         clusters[raw["name"]] = [
             offset,
             len(line),
@@ -136,6 +149,9 @@ class Catalog:
     _read: Read = attrs.field(repr=False)
     path: str
     _index: Optional[Dict[str, Any]] = attrs.field(default=None, init=False, repr=False)
+    _orgs_of: Optional[Dict[str, List[Optional[str]]]] = attrs.field(
+        default=None, init=False, repr=False
+    )
     _start: int = attrs.field(default=0, init=False, repr=False)
     _parsed: Dict[str, Cluster] = attrs.field(factory=dict, init=False, repr=False)
     _projects: Optional[Mapping[Project.Key, Project]] = attrs.field(
@@ -145,7 +161,10 @@ class Catalog:
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:
         """The orgs of each cluster by the cluster's name; ``None`` is "no org"."""
-        return {name: entry[3] for name, entry in self.index["clusters"].items()}
+        if self._orgs_of is None:
+            entries = self.index["clusters"].items()
+            self._orgs_of = {name: entry[3] for name, entry in entries}
+        return self._orgs_of
 
     def projects_of(self, cluster_name: str, org_name: Optional[str]) -> List[str]:
         """Return the names of the projects of a cluster and org, in order."""
@@ -183,7 +202,7 @@ class Catalog:
     def projects(self) -> Mapping[Project.Key, Project]:
         """The user's projects."""
         if self._projects is None:
-            from ._payload import parse_project
+            from ._wire import parse_project
 
             projects = [parse_project(raw) for raw in self.index["projects"]]
             self._projects = MappingProxyType({one.key: one for one in projects})
@@ -197,9 +216,18 @@ class Catalog:
             DamagedFileError: Its line is not what was written.
         """
         if name not in self._parsed:
-            from ._payload import parse_cluster
+            from ._convert import Malformed, parse_json
+            from ._wire import parse_cluster
 
-            self._parsed[name] = parse_cluster(json.loads(self.line(name)))
+            line = self.line(name)
+            try:
+                self._parsed[name] = parse_cluster(parse_json(line))
+            except Malformed as error:
+                # Another version of the library, or of Python, took it for good.
+                raise DamagedFileError(
+                    self.path,
+                    f"cluster {name!r} cannot be read here: {error}. Call fetch().",
+                ) from None
         return self._parsed[name]
 
     @property
@@ -296,4 +324,5 @@ def origin_of(url: str) -> str:
 
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from typing import Any, Callable, Dict, Optional, Type, Union
 
 import attrs
@@ -29,6 +28,7 @@ from ._session import (
     hash_of,
 )
 
+FOREVER = float("inf")  # seconds since the epoch
 EARLY = 0.75  # of a token's life; from then on a refresh is tried
 
 
@@ -185,10 +185,10 @@ def fresh_until(session: Optional[Session]) -> float:
         it, infinity where no end is known.
     """
     if session is None:
-        return -math.inf
+        return -FOREVER
     token, failure = session.token, session.refresh_failure
     if token.expires_at is None:
-        return math.inf
+        return FOREVER
     if token.refresh_token is None:
         return token.expires_at
     early = token.obtained_at + EARLY * (token.expires_at - token.obtained_at)

@@ -1,0 +1,211 @@
+"""The catalog's file: read in part, proven in whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from neuro_config import (
+    DamagedFileError,
+    MalformedAnswerError,
+    NewerSchemaError,
+    Org,
+    Project,
+    StorageError,
+)
+from neuro_config._catalog import (
+    FIRST_READ,
+    SCHEMA,
+    Catalog,
+    digest_of,
+    encode,
+    in_memory,
+    is_intact,
+    origin_of,
+)
+from neuro_config._payload import ServerConfig
+from neuro_config._wire import parse_cluster
+
+API = "https://api.example/api/v1"
+
+
+def cluster(name: str, **fields: Any) -> Dict[str, Any]:
+    return {
+        "name": name,
+        "registry_url": f"https://registry.{name}.example",
+        "storage_url": f"https://{name}.example:8443/storage",
+        "monitoring_url": f"https://{name}.example:8443/jobs",
+        "orgs": ["acme", None],
+        "resource_presets": [{"name": "cpu", "cpu": 1, "memory_mb": 1}],
+        "field_of_the_future": {"kept": [1, "é"]},
+        **fields,
+    }
+
+
+def config(*clusters: Dict[str, Any]) -> ServerConfig:
+    return ServerConfig(
+        authorized=True,
+        admin_url=URL("https://admin.example/v1"),
+        vcluster_url=None,
+        orgs=(Org("acme", "user"),),
+        projects=(
+            Project(name="p", role="admin", cluster_name="one", org_name=None),
+            Project(name="b", role="admin", cluster_name="one", org_name="acme"),
+            Project(name="a", role="reader", cluster_name="one", org_name="acme"),
+        ),
+        clusters=clusters,
+    )
+
+
+DATA = encode(config(cluster("one"), cluster("two")), API)
+
+
+def reader(data: bytes) -> Tuple[Callable[[int, int], bytes], List[Tuple[int, int]]]:
+    asked: List[Tuple[int, int]] = []
+
+    def read(offset: int, size: int) -> bytes:
+        asked.append((offset, size))
+        return data[offset : offset + size]
+
+    return read, asked
+
+
+def test_round_trip() -> None:
+    """What is written is read back equal, the platform's own object kept whole."""
+    catalog = in_memory(DATA)
+    assert URL("https://admin.example/v1") == catalog.admin_url
+    assert catalog.vcluster_url is None
+    assert (Org("acme", "user"),) == catalog.orgs
+    assert {"one": ["acme", None], "two": ["acme", None]} == catalog.orgs_of
+    assert ["a", "b"] == catalog.projects_of("one", "acme")
+    assert ["p"] == catalog.projects_of("one", None)
+    assert [] == catalog.projects_of("two", "acme")
+    assert Project.Key("one", None, "p") in catalog.projects
+    assert catalog.projects is catalog.projects
+    assert {
+        "one": parse_cluster(cluster("one")),
+        "two": parse_cluster(cluster("two")),
+    } == dict(catalog.clusters)
+    assert cluster("two") == json.loads(catalog.line("two"))
+    assert catalog.cluster("one") is catalog.cluster("one")
+
+
+def test_encoding_is_stable() -> None:
+    """The same answer gives the same bytes and so the same name."""
+    assert DATA == encode(config(cluster("one"), cluster("two")), API)
+    assert digest_of(DATA) != digest_of(encode(config(cluster("one")), API))
+    assert hashlib.sha256(DATA.splitlines(True)[0]).hexdigest() == digest_of(DATA)
+
+
+def test_one_cluster_reads_one_line() -> None:
+    """A cluster costs the index and its own line, once."""
+    read, asked = reader(DATA)
+    catalog = Catalog(digest_of(DATA), read, "path")
+    assert "two" == catalog.cluster("two").name
+    assert "two" == catalog.cluster("two").name
+    index, one, two = DATA.splitlines(True)
+    assert [(0, FIRST_READ), (len(index) + len(one), len(two))] == asked
+
+
+def test_long_index() -> None:
+    """An index longer than the first read is read in growing steps."""
+    clusters = [cluster(f"cluster-{i}") for i in range(2000)]
+    data = encode(config(*clusters), API)
+    read, asked = reader(data)
+    catalog = Catalog(digest_of(data), read, "path")
+    assert 2000 == len(catalog.orgs_of)
+    assert 4 == len(asked)
+    assert is_intact(digest_of(data), read)
+
+
+def test_origins() -> None:
+    """The places that a token may go to are the platform's and all clusters' URLs'."""
+    assert [
+        "https://admin.example:443",
+        "https://api.example:443",
+        "https://one.example:8443",
+        "https://registry.one.example:443",
+        "https://registry.two.example:443",
+        "https://two.example:8443",
+    ] == in_memory(DATA).origins
+    assert "http://127.0.0.1:80" == origin_of("http://127.0.0.1/x?y#z")
+    assert "https://[::1]:5" == origin_of("https://[::1]:5/")
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    """A catalog with any byte changed or cut off is not intact."""
+    digest = digest_of(DATA)
+    assert is_intact(digest, reader(DATA)[0])
+    for where in range(len(DATA)):
+        changed = bytearray(DATA)
+        changed[where] ^= 1
+        assert not is_intact(digest, reader(bytes(changed))[0])
+        assert not is_intact(digest, reader(DATA[:where])[0])
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_any_bytes(data: bytes, where: int) -> None:
+    """Any bytes in the file give the values or one typed error."""
+    read, _ = reader(DATA[:where] + data)
+    catalog = Catalog(digest_of(DATA), read, "catalog-x")
+    with pytest.raises(DamagedFileError, match=r"catalog-x: line 1.*fetch\(\)"):
+        list(catalog.clusters.values())
+
+
+def test_endless_index() -> None:
+    """A file without an end of line 1 is damage, in bounded memory."""
+    read = lambda offset, size: b"x" * size  # noqa: E731
+    with pytest.raises(DamagedFileError, match="line 1 is not what was written"):
+        Catalog("0" * 64, read, "path").orgs_of  # noqa: B018
+
+
+def test_newer_schema() -> None:
+    """A catalog of a newer version says so."""
+    index, _, rest = DATA.partition(b"\n")
+    newer = json.dumps({**json.loads(index), "schema": SCHEMA + 1}).encode()
+    data = newer + b"\n" + rest
+    with pytest.raises(NewerSchemaError, match=f"schema {SCHEMA + 1}"):
+        in_memory(data).orgs_of  # noqa: B018
+
+
+def test_older_schema() -> None:
+    """A catalog of an older version is read."""
+    index, _, rest = DATA.partition(b"\n")
+    older = json.dumps({**json.loads(index), "schema": SCHEMA - 1}).encode()
+    assert "one" == in_memory(older + b"\n" + rest).cluster("one").name
+
+
+def test_line_of_another_version() -> None:
+    """An intact line that this version refuses is an error that names the cluster."""
+    data = encode(config({"name": "one"}), API)
+    with pytest.raises(DamagedFileError, match=r"'one' cannot be read here.*missing"):
+        in_memory(data).cluster("one")
+
+
+def test_too_deep() -> None:
+    """A field nested too deeply for this Python is a typed error, and nothing is cut."""
+    deep: Any = []
+    for _ in range(sys.getrecursionlimit() * 100):
+        deep = [deep]
+    with pytest.raises(MalformedAnswerError, match="nested too deeply"):
+        encode(config(cluster("one", deep=deep)), API)
+    while deep:  # taken apart by hand: its own end would overflow the stack
+        deep = deep[0]
+
+
+def test_storage_errors_pass() -> None:
+    """What the storage raises is not hidden, but a catalog that it cannot read is not intact."""
+
+    def refuse(offset: int, size: int) -> bytes:
+        raise StorageError("path", "refused")
+
+    with pytest.raises(StorageError, match="refused"):
+        Catalog("0" * 64, refuse, "path").orgs_of  # noqa: B018
+    assert not is_intact("0" * 64, refuse)

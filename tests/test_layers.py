@@ -1,0 +1,218 @@
+"""The structure: who imports whom, what the pure part may do, what a token costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List, Set
+
+import pytest
+from conftest import Login
+
+import neuro_config
+
+PACKAGE = Path(neuro_config.__file__).parent
+
+# From the ground up: each module imports only modules above it in this list.
+LAYERS = [
+    "_version",
+    "_errors",
+    "_session",
+    "_states",
+    "_values",
+    "_convert",
+    "_wire",
+    "_payload",
+    "_catalog",
+    "_choice",
+    "_passed_config",
+    "_claims",
+    "_signals",
+    "_storage",
+    "_directory",
+    "_locks",
+    "_commit",
+    "_files",
+    "_memory",
+    "_platform",
+    "_local",
+    "_plugins",
+    "_user_config",
+    "_refresh",
+    "_view",
+    "_auth",
+    "_store",
+    "testing",
+    "_demo",
+    "_cli",
+    "__main__",
+]
+PURE = [
+    "_errors", "_session", "_states", "_values", "_convert", "_wire", "_payload",
+    "_catalog", "_choice", "_passed_config", "_claims",
+]  # fmt: skip
+# What a pure module must not have: the doors to the disk, the network and the clock.
+DOORS = {
+    "os", "io", "pathlib", "shutil", "tempfile", "socket", "ssl", "requests", "urllib3",
+    "http", "subprocess", "threading", "logging", "random", "secrets",
+}  # fmt: skip
+
+
+def sources(module: str) -> List[Path]:
+    if module == "testing":
+        return sorted((PACKAGE / module).glob("*.py"))
+    return [PACKAGE / f"{module}.py"]
+
+
+def imported(path: Path, *, at_run_time: bool) -> Set[str]:
+    """Return the modules that a file imports, ours as ``._name``."""
+    tree = ast.parse(path.read_text())
+    skipped: Set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if (
+            at_run_time
+            and isinstance(node, ast.If)
+            and "TYPE_CHECKING" in ast.dump(node.test)
+        ):
+            skipped.update(each for child in node.body for each in ast.walk(child))
+    found = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            name = node.module or ""
+            if node.level:
+                names = [name] if name else [alias.name for alias in node.names]
+                found.update(f".{each}" for each in names)
+            elif name.startswith("neuro_config"):
+                found.add("." + (name + ".").split(".")[1])
+            else:
+                found.add(name)
+    return found
+
+
+def test_layers_are_complete() -> None:
+    """Every module of the package has its place in the layers."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert modules | {"testing"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_each_imports_only_what_is_above(module: str) -> None:
+    """Each module imports only modules above it, in functions too."""
+    above = {f".{name}" for name in LAYERS[: LAYERS.index(module)]}
+    own = {f".{module}"} if module == "testing" else set()
+    for path in sources(module):
+        ours = {
+            name.split(".testing")[0] + ".testing" if ".testing" in name else name
+            for name in imported(path, at_run_time=True)
+            if name.startswith(".")
+        }
+        assert set() == ours - above - own - {"."}, path.name
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_core_is_pure(module: str) -> None:
+    """A pure module imports no door to the disk, the network or the clock."""
+    (path,) = sources(module)
+    names = {name.split(".")[0] for name in imported(path, at_run_time=True)}
+    assert set() == names & DOORS
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert set() == calls & {"open", "print", "input", "exec", "eval"}
+
+
+# What a process that prints a token loads of ours and of others, beyond what the
+# interpreter, attrs and tomli load. A name is added here only with a reason.
+TOKEN_PATH = {
+    "neuro_config",
+    "neuro_config._errors",
+    "neuro_config._session",
+    "neuro_config._states",
+    "neuro_config._storage",
+    "neuro_config._directory",
+    "neuro_config._files",
+    "neuro_config._local",
+    "neuro_config._view",
+    "neuro_config._store",
+}
+
+TRACE = """
+import sys
+import attr, attrs, tomli  # what any such library needs
+before = set(sys.modules)
+import neuro_config
+token = neuro_config.ConfigStore(sys.argv[1]).token()
+print(token)
+print("\\n".join(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded(path: Path) -> List[str]:
+    result = subprocess.run(
+        [sys.executable, "-c", TRACE, str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return result.stdout.splitlines()
+
+
+def test_token_path(login: Login) -> None:
+    """A process that prints a valid token loads these modules and no others."""
+    store = login()
+    token, *modules = loaded(store.path)
+    assert store.token() == token
+    # errno is part of the interpreter's binary, which has loaded it or not.
+    assert TOKEN_PATH == set(modules) - {"errno"}
+
+
+def test_import_loads_nothing() -> None:
+    """Importing the package loads no module of it."""
+    code = "import sys, typing; a = set(sys.modules); import neuro_config; print(*sorted(set(sys.modules) - a))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert ["neuro_config"] == result.stdout.split()
+
+
+def test_exports() -> None:
+    """__all__ names what is there, what the type checker sees, and nothing private."""
+    assert sorted(set(neuro_config.__all__)) == sorted(neuro_config.__all__)
+    for name in neuro_config.__all__:
+        assert getattr(neuro_config, name) is not None
+        assert name in dir(neuro_config)
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    seen = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    assert set(neuro_config.__all__) == seen
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        neuro_config.nothing  # noqa: B018
+
+
+def test_every_error_is_a_config_error() -> None:
+    """All our errors are ConfigError, a RuntimeError, and all are exported and drawn."""
+    from neuro_config import _errors
+
+    drawn = _errors.__doc__ or ""
+    errors: Dict[str, type] = {
+        name: value
+        for name, value in vars(_errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert issubclass(neuro_config.ConfigError, RuntimeError)
+    for name, error in errors.items():
+        assert issubclass(error, neuro_config.ConfigError)
+        assert name in neuro_config.__all__
+        assert name in drawn
