@@ -38,7 +38,7 @@
         ├── RefreshFailedError       another process has just tried in vain
         ├── InsecureURLError         plain http to another machine, foreign host
         └── PlatformError            the server answered something unusable
-            ├── TokenRefusedError    ``authorized: false``
+            ├── TokenRefusedError    authorized: false
             └── MalformedAnswerError names the path to the bad value
 
 Errors carry what happened as attributes; ``str()`` says what happened, to which

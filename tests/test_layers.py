@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Set
 
 import pytest
-from conftest import Login
+from common import Login
 
 import neuro_config
 
@@ -77,7 +77,7 @@ def imported(path: Path, *, at_run_time: bool) -> Set[str]:
             and "TYPE_CHECKING" in ast.dump(node.test)
         ):
             skipped.update(each for child in node.body for each in ast.walk(child))
-    found = set()
+    found: Set[str] = set()
     for node in ast.walk(tree):
         if node in skipped:
             continue

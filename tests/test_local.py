@@ -1,6 +1,5 @@
 """The search for the local file, the names in it, and the reading of one TOML file."""
 
-
 from __future__ import annotations
 
 import contextlib
@@ -230,9 +229,9 @@ class TestReadToml:
 
     def test_not_a_folder(self, tmp_path: pathlib.Path) -> None:
         """A file in the place of the folder is an error, not an absent file."""
-        (tmp_path / "home").touch()
+        (tmp_path / "file").touch()
 
-        assert "cannot be read" in reason_of(tmp_path / "home" / "user.toml")
+        assert "cannot be read" in reason_of(tmp_path / "file" / "user.toml")
 
     def test_pipe(self, tmp_path: pathlib.Path) -> None:
         """A pipe is refused, and nobody waits for its other end."""

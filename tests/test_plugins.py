@@ -1,6 +1,5 @@
 """What plugins may register, and what happens to those that fail."""
 
-
 from __future__ import annotations
 
 import enum

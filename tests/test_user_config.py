@@ -1,6 +1,5 @@
 """Checking and merging of user.toml and the local file."""
 
-
 from __future__ import annotations
 
 import datetime

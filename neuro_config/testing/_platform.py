@@ -252,8 +252,8 @@ class Platform:
                 given to the platform.
 
         Returns:
-            The answer of the token endpoint: ``access_token``, ``refresh_token``,
-            ``expires_in`` (seconds), ``token_type``, ``scope``.
+            What the token endpoint answered, with ``access_token``, ``refresh_token``,
+            ``expires_in`` (seconds), ``token_type`` and ``scope``.
 
         Raises:
             requests.RequestException: The network failed, or the answer was not 200.

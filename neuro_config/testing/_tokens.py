@@ -5,10 +5,9 @@ spends a code or a rotated refresh token twice loses the whole grant, as the ser
 do that detect theft.
 
 This is not built on ``oauthlib``'s server side: its validator asks for more methods
-than there are rules here, sends a mismatching ``redirect_uri`` away as
-``invalid_request`` where the real server says ``invalid_grant``, and would have to be
-told that plain http is https. And the library under test is a client made with
-``oauthlib``; a server that shares none of its code finds more.
+than there are rules here, answers a mismatching ``redirect_uri`` with
+``invalid_request`` where RFC 6749 (5.2) says ``invalid_grant``, and would have to be
+told that plain http is https.
 """
 
 from __future__ import annotations

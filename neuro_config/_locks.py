@@ -1,0 +1,203 @@
+"""The kernel's locks of a directory, and hints about who holds them.
+
+Every acquisition makes a ``FileLock`` of its own: one object that threads share would
+let several of them in at once. The lock belongs to the open file, so it ends with its
+process however that dies; there are no soft locks. A forked child inherits the open
+file and would keep the lock alive after its parent's death: it closes what it
+inherited. Who holds a lock stands beside it, a hint for error messages only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import threading
+import time
+import weakref
+from typing import Any, Dict, Optional
+
+import filelock
+
+from ._errors import LockTimeoutError, StorageWriteError, UnsafePathError
+
+POLL = 0.005  # seconds between two tries
+
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+
+_held: weakref.WeakSet[filelock.BaseFileLock] = weakref.WeakSet()
+# Held while an open lock file is not in ``_held``: nobody forks in that moment.
+_forking = threading.RLock()
+
+
+class Lock:
+    """A lock that this process holds, until ``release``.
+
+    Args:
+        directory: A directory that only we can write.
+        name: Of the lock, without a suffix.
+        timeout: Seconds to wait for the holder.
+
+    Raises:
+        LockTimeoutError: It was held for all that time.
+        UnsafePathError: In its place stands something else than a file of ours.
+        StorageWriteError: The file system has no such locks.
+        OSError: The lock file cannot be opened.
+    """
+
+    def __init__(self, directory: str, name: str, timeout: float) -> None:
+        path = os.path.join(directory, f"{name}.lock")
+        os.stat(directory)  # filelock of Python 3.8 and 3.9 would make it
+        self._lock = _file_lock(path)
+        end = time.monotonic() + timeout
+        while not self._take(path):
+            left = end - time.monotonic()
+            if left <= 0:
+                holder = describe_holder(directory, name)
+                raise LockTimeoutError(path, holder, max(timeout, 0.0))
+            time.sleep(min(POLL, left))
+        _write_hint(directory, name)
+
+    @property
+    def held(self) -> bool:
+        """Whether this process still holds it; a forked child does not."""
+        return self._lock.is_locked
+
+    def release(self) -> None:
+        """Let the next one in; again is harmless."""
+        with _forking, contextlib.suppress(OSError):  # it ends with the file anyhow
+            _held.discard(self._lock)
+            self._lock.release()
+
+    def _take(self, path: str) -> bool:
+        with _forking:
+            _require_ours(path)
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                return False
+            except NotImplementedError:
+                raise _no_locks(path) from None
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    raise _no_locks(path) from None
+                raise
+            _held.add(self._lock)
+        # A soft lock is none. A file that somebody removed is not what the others lock.
+        if isinstance(self._lock, filelock.UnixFileLock) and os.path.lexists(path):
+            return True
+        self.release()
+        return False
+
+
+def _drop_inherited() -> None:
+    for lock in list(_held):
+        # Version 4 of filelock forgets inherited locks by itself. Before it, closing
+        # leaves the parent its lock, where releasing would take it away.
+        context = lock._context
+        fd, context.lock_file_fd = context.lock_file_fd, None
+        if fd is not None:
+            os.close(fd)
+    _held.clear()
+    _forking.release()
+
+
+os.register_at_fork(
+    before=_forking.acquire,
+    after_in_parent=_forking.release,
+    after_in_child=_drop_inherited,
+)
+
+
+def _file_lock(path: str) -> filelock.BaseFileLock:
+    # Not shared: ``thread_local=False`` lets another thread release it, no more.
+    options: Dict[str, Any] = {"mode": 0o600, "thread_local": False}
+    with contextlib.suppress(TypeError):  # versions without it have no soft fallback
+        return filelock.FileLock(path, fallback_to_soft=False, **options)
+    return filelock.FileLock(path, **options)
+
+
+def _require_ours(path: str) -> None:
+    # Before filelock opens it: on Python 3.8 and 3.9 that follows a link and truncates.
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    if not is_file or found.st_uid != os.geteuid():
+        raise UnsafePathError(
+            path,
+            "is a link, or else no file of yours, and is not written to. Remove it.",
+        )
+
+
+def _no_locks(path: str) -> StorageWriteError:
+    return StorageWriteError(
+        path,
+        "this file system has no file locks. Choose a directory on a local disk "
+        "(NEUROMATION_CONFIG).",
+    )
+
+
+def _write_hint(directory: str, name: str) -> None:
+    pid = os.getpid()
+    hint = {
+        "host": os.uname().nodename,
+        "pid": pid,
+        "started": process_start(pid),
+        "since": time.time(),
+    }
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(OSError):  # a hint: a full disk shows soon enough
+        fd = os.open(os.path.join(directory, f"{name}.holder"), flags | safe, 0o600)
+        try:
+            os.fchmod(fd, 0o600)  # whatever the umask took away
+            os.write(fd, json.dumps(hint).encode())
+        finally:
+            os.close(fd)
+
+
+def read_hint(directory: str, name: str) -> Dict[str, Any]:
+    """Read who took the lock last; empty where that is not known."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(os.path.join(directory, f"{name}.holder"), flags)
+        try:
+            hint = json.loads(os.read(fd, 512))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return hint if isinstance(hint, dict) else {}
+
+
+def describe_holder(directory: str, name: str) -> str:
+    """Say in words who holds a lock and since when, as far as is known."""
+    hint = read_hint(directory, name)
+    pid, since = hint.get("pid"), hint.get("since")
+    if type(pid) is not int or type(since) is not float:
+        return "another process or thread"
+    who = "a thread of this process" if pid == os.getpid() else f"process {pid}"
+    if hint.get("host") != os.uname().nodename:
+        who += f" on {hint.get('host')!r}"
+    elif process_start(pid) != hint.get("started"):
+        who = f"a process that {who} left behind when it ended"
+    with contextlib.suppress(OverflowError, OSError, ValueError):
+        who += time.strftime(" since %Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
+    return who
+
+
+def process_start(pid: int) -> Optional[str]:
+    """Tell when a process started, in the kernel's clock ticks; ``None`` if it ended.
+
+    Also ``None`` where the system has no ``/proc``.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name in parentheses may hold spaces; 20 fields after it comes the start.
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except OSError:
+        return None

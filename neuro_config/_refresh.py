@@ -1,0 +1,307 @@
+"""Renewing a token whose refresh token can be spent once.
+
+A rotating authorization server takes a refresh token once; sent twice, it ends the
+login. So its use is written down first, under the lock of the sole refresher:
+
+1. read again: a newer token of this login is the answer, and nothing is sent;
+2. reserve the space of the answer and commit a mark: the disk takes a commit;
+3. send, within a deadline. Not sent, or refused otherwise than by ``invalid_grant``:
+   the mark goes. No answer: the mark stays, and while the access token is valid
+   nobody sends again; once it has expired the token is sent once more;
+4. commit the answer if the same login still holds the token that was spent, whoever
+   has which lock by now. If the disk refuses, the answer is kept in memory together
+   with the lock (``Unsaved``), so nobody else can send the spent token.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+import attrs
+
+from ._errors import (
+    AuthError,
+    CannotRefreshError,
+    ConfigError,
+    ConnectionFailedError,
+    InsecureURLError,
+    LockTimeoutError,
+    NetworkError,
+    RefreshFailedError,
+    RefreshPendingError,
+    SessionEndedError,
+    StorageError,
+)
+from ._platform import Deadline, PlatformClient, shown
+from ._session import RefreshFailure, RefreshMark, Session, Token, hash_of
+from ._signals import deferred
+from ._states import (
+    TokenExpired,
+    at,
+    fail_refresh,
+    is_spent,
+    mark_refresh,
+    refresh,
+    same_login,
+    step,
+    stored,
+)
+from ._storage import Change, Refresher, Storage
+
+FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
+LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
+NETWORK = 0.8  # of the time that is left; the rest is for the commit
+LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
+
+logger = logging.getLogger("neuro_config")
+
+
+@attrs.frozen
+class Unsaved:
+    """An answer that the disk refused, with the right to refresh held on to.
+
+    Args:
+        session: What would be stored.
+        refresher: Held until ``save`` succeeds or the process ends.
+        change: What ``save`` commits.
+    """
+
+    session: Session
+    refresher: Refresher = attrs.field(repr=False)
+    change: Change = attrs.field(repr=False)
+
+    def save(self, timeout: float) -> Optional[Session]:
+        """Try again to commit the answer.
+
+        Args:
+            timeout: Seconds to wait for the commit lock.
+
+        Returns:
+            What is stored now.
+
+        Raises:
+            StorageError: The disk still refuses.
+        """
+        session = self.refresher.update(self.change, timeout)
+        self.refresher.release()
+        return session
+
+
+def renew(
+    storage: Storage,
+    client: PlatformClient,
+    clock: Callable[[], float],
+    held: Session,
+    *,
+    doing: str,
+    deadline: Deadline,
+    early: bool = False,
+) -> Tuple[Session, Optional[Unsaved]]:
+    """Get a token other than the one that is held.
+
+    Args:
+        storage: Where the login is.
+        client: Asks the authorization server.
+        clock: Seconds since the epoch.
+        held: The session whose token is not good enough.
+        doing: The call that asks, for errors.
+        deadline: Of the whole call.
+        early: The held token is still valid: if somebody else is at it, it will do.
+
+    Returns:
+        The session with the new token, and what could not be saved of it.
+
+    Raises:
+        LockTimeoutError: Somebody holds a lock until the deadline.
+        NotLoggedInError: Logged out meanwhile.
+        LoginChangedError: Somebody logged in anew meanwhile.
+        CannotRefreshError: The login has no refresh token.
+        AuthError: The authorization server refuses.
+        NetworkError: It cannot be reached, or its answer is not known.
+        StorageError: The disk does not take a commit; nothing was sent.
+    """
+    started = clock()
+    unsaved = None
+    try:
+        refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
+    except LockTimeoutError:
+        if early:
+            return held, None
+        raise
+    try:
+        current = same_login(storage.read(), held.login_id, doing)
+        if _is_newer(current, held, clock()):
+            return current, None
+        _require_sendable(current, started, clock())
+        # The answer must not get lost between the network and the disk.
+        with deferred():
+            current, unsaved = _spend(
+                storage, client, clock, current, doing, refresher, deadline
+            )
+        return current, unsaved
+    finally:
+        if unsaved is None:
+            refresher.release()
+
+
+def failure_after(session: Session, now: float, error: ConfigError) -> RefreshFailure:
+    """Count a failed refresh.
+
+    Args:
+        session: What was stored before it.
+        now: Seconds since the epoch.
+        error: What happened.
+
+    Returns:
+        The failure, with a pause of 1 minute that doubles up to 15.
+    """
+    count = session.refresh_failure.count + 1 if session.refresh_failure else 1
+    pause = min(FIRST_PAUSE * 2.0 ** min(count - 1, 9), LONGEST_PAUSE)
+    return RefreshFailure(now, count, now + pause, str(error))
+
+
+def token_from(
+    answer: Mapping[str, Any], now: float, refresh_token: Optional[str] = None
+) -> Token:
+    """Make a token of a token endpoint's answer.
+
+    Args:
+        answer: Its ``access_token`` and ``refresh_token`` are usable strings.
+        now: When it came, seconds since the epoch.
+        refresh_token: The one to keep if the answer has none.
+
+    Returns:
+        The token. An unusable ``expires_in`` falls back to the JWT's ``exp``, else the
+        end is not known.
+    """
+    access_token = answer["access_token"]
+    return Token(
+        access_token,
+        obtained_at=now,
+        expires_at=_expires_at(answer.get("expires_in"), access_token, now),
+        refresh_token=answer.get("refresh_token", refresh_token),
+    )
+
+
+def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[float]:
+    if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdigit():
+        expires_in = int(expires_in[:12])
+    if type(expires_in) in (int, float) and 0 < expires_in < LONGEST_LIFE:  # type: ignore[operator]
+        return now + expires_in  # type: ignore[operator]
+    from ._claims import expiry_of
+
+    return expiry_of(access_token)
+
+
+def _is_newer(current: Session, held: Session, now: float) -> bool:
+    return (
+        current.token.access_token != held.token.access_token
+        and type(at(current, now)) is not TokenExpired
+    )
+
+
+def _require_sendable(current: Session, started: float, now: float) -> None:
+    if current.token.refresh_token is None or current.auth is None:
+        raise CannotRefreshError(type(at(current, now)).__name__, "refresh")
+    url = shown(current.auth.token_url)
+    failure = current.refresh_failure
+    if failure is not None and started <= failure.failed_at <= now:
+        raise RefreshFailedError(
+            url, f"another process has just tried: {failure.reason}"
+        )
+    if is_spent(current) and type(at(current, now)) is not TokenExpired:
+        assert current.refresh_sent is not None
+        sent_at = in_words(current.refresh_sent.sent_at)
+        raise RefreshPendingError(
+            url,
+            f"the answer to the refresh sent at {sent_at} got lost. Sending it again "
+            "could end the login, so that waits until the token, which is still "
+            "valid, has expired.",
+        )
+
+
+def _spend(
+    storage: Storage,
+    client: PlatformClient,
+    clock: Callable[[], float],
+    current: Session,
+    doing: str,
+    refresher: Refresher,
+    deadline: Deadline,
+) -> Tuple[Session, Optional[Unsaved]]:
+    spent, auth = current.token.refresh_token, current.auth
+    assert spent is not None
+    assert auth is not None
+    lost = current.refresh_sent if is_spent(current) else None
+    mark = RefreshMark(
+        hash_of(spent),
+        sent_at=lost.sent_at if lost else clock(),
+        attempts=lost.attempts + 1 if lost else 1,
+    )
+
+    def write_mark(session: Optional[Session]) -> Optional[Session]:
+        same = same_login(session, current.login_id, doing)
+        return stored(step(at(same, clock()), mark_refresh, mark))
+
+    def forget(mark: Optional[RefreshMark], error: ConfigError) -> None:
+        def change(session: Optional[Session]) -> Optional[Session]:
+            if session is None or not _holds(session, current.login_id, spent):
+                return session
+            failure = failure_after(session, clock(), error)
+            return stored(step(at(session, clock()), fail_refresh, failure, mark))
+
+        try:
+            refresher.update(change, deadline.remaining())
+        except StorageError as failed:
+            # The mark stays, which is the safe side.
+            logger.warning("A failed refresh could not be noted: %s", failed)
+
+    refresher.reserve()
+    storage.update(write_mark, deadline.remaining())  # not in the reserved space
+    try:
+        answer = client.refresh(auth, spent, Deadline(NETWORK * deadline.remaining()))
+    except SessionEndedError as error:
+        newest = same_login(storage.read(), current.login_id, doing)
+        if _is_newer(newest, current, clock()):
+            return newest, None
+        ended = SessionEndedError(
+            error.code, error.description, in_words(lost.sent_at) if lost else None
+        )
+        forget(lost, ended)
+        raise ended from None
+    except (AuthError, ConnectionFailedError, InsecureURLError) as error:
+        forget(lost, error)
+        raise
+    except NetworkError as error:
+        forget(mark, error)
+        raise
+
+    token = token_from(answer, clock(), spent)
+
+    def save(session: Optional[Session]) -> Optional[Session]:
+        if session is None or not _holds(session, current.login_id, spent):
+            return session
+        return stored(step(at(session, clock()), refresh, token))
+
+    try:
+        saved = refresher.update(save, deadline.remaining())
+    except StorageError as error:
+        logger.warning("The new token is valid but could not be saved yet: %s", error)
+        kept = stored(step(at(current, clock()), refresh, token))
+        assert kept is not None
+        return kept, Unsaved(kept, refresher, save)
+    return same_login(saved, current.login_id, doing), None
+
+
+def _holds(session: Session, login_id: str, spent: str) -> bool:
+    return session.login_id == login_id and session.token.refresh_token == spent
+
+
+def in_words(moment: float) -> str:
+    """Write a time for people, in UTC."""
+    if not math.isfinite(moment):
+        return "an unknown time"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))

@@ -1,0 +1,336 @@
+"""What a store shows: one snapshot of the session, and the catalog behind it.
+
+Properties read neither the session nor a user file again, so a script that reads
+several of them sees one consistent state. They raise ``NotLoggedInError`` when nobody
+is logged in, ``StorageError`` where the store could not be read, ``UserConfigError``
+where a name depends on a local file that is wrong, ``StaleSnapshotError`` where the
+snapshot's catalog is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Tuple, Union, cast
+
+import attrs
+
+from ._errors import (
+    DamagedFileError,
+    NoClusterError,
+    NoProjectError,
+    NotLoggedInError,
+    StaleSnapshotError,
+    StorageError,
+)
+from ._local import LocalChoice, read_local_choice
+from ._session import Choice, Session
+from ._states import State, at, fresh_until
+from ._storage import Storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yarl import URL
+
+    from ._catalog import Catalog
+    from ._values import Cluster, Preset, Project, ResourcePool
+
+
+@attrs.frozen
+class Snapshot:
+    """What one read of the store showed; ``error`` where it could not be read."""
+
+    session: Optional[Session]
+    local: LocalChoice
+    error: Optional[StorageError] = None
+    access_token: str = attrs.field(init=False, repr=False)
+    fresh_until: float = attrs.field(init=False)
+
+    @access_token.default
+    def _access_token(self) -> str:
+        return "" if self.session is None else self.session.token.access_token
+
+    @fresh_until.default
+    def _fresh_until(self) -> float:
+        return fresh_until(self.session)
+
+
+def _resolved(storage: Optional[Storage]) -> Storage:
+    return cast(Storage, storage)  # None only until the store resolves the path
+
+
+@attrs.define(eq=False, repr=False)
+class StoreView:
+    """The reading half of ``ConfigStore``."""
+
+    _path: Union[str, os.PathLike[str], None] = None
+    _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
+    _clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    _snapshot: Snapshot = attrs.field(init=False)
+    _opened: Optional[Catalog] = attrs.field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        if self._snapshot.error is not None:
+            state = type(self._snapshot.error).__name__
+        else:
+            state = type(self.state).__name__
+        return f"<ConfigStore {self._storage.location} {state}>"
+
+    @property
+    def state(self) -> State:
+        """The snapshot as ``LoggedOut``, ``LoggedIn`` or ``TokenExpired``, as of now."""
+        if self._snapshot.error is not None:
+            raise self._snapshot.error.with_traceback(None)
+        return at(self._snapshot.session, self._clock())
+
+    @property
+    def path(self) -> Path:
+        """The directory, resolved."""
+        from pathlib import Path
+
+        return Path(self._storage.location)
+
+    @property
+    def username(self) -> str:
+        """The platform's name of the user."""
+        return self._session("username").username
+
+    @property
+    def api_url(self) -> URL:
+        """The platform that the login belongs to."""
+        from yarl import URL
+
+        return URL(self._session("api_url").api_url)
+
+    @property
+    def admin_url(self) -> Optional[URL]:
+        """The platform's admin API; ``None`` where it names none."""
+        return self._catalog("admin_url").admin_url
+
+    @property
+    def vcluster_url(self) -> Optional[URL]:
+        """The platform's vcluster API; ``None`` where it names none."""
+        return self._catalog("vcluster_url").vcluster_url
+
+    @property
+    def service_accounts_url(self) -> URL:
+        """The platform's API of service accounts."""
+        return self.api_url / "service_accounts"
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """The clusters by name, in the platform's order; each is read when asked for."""
+        return self._catalog("clusters").clusters
+
+    @property
+    def projects(self) -> Mapping[Project.Key, Project]:
+        """The projects by key; they may lie in clusters that are not available."""
+        return self._catalog("projects").projects
+
+    @property
+    def available_orgs(self) -> Tuple[Optional[str], ...]:
+        """The orgs of all clusters in alphabetical order; ``None`` is "no org"."""
+        from ._choice import available_orgs
+
+        return tuple(available_orgs(self._catalog("available_orgs")))
+
+    @property
+    def cluster_name(self) -> str:
+        """The current cluster.
+
+        Raises:
+            NoClusterError: The user has no cluster.
+        """
+        name = self._names("cluster_name").cluster_name
+        if name is None:
+            raise NoClusterError
+        return name
+
+    @property
+    def org_name(self) -> Optional[str]:
+        """The current org; ``None`` is "no org"."""
+        return self._choice("org_name").org_name
+
+    @property
+    def project_name(self) -> Optional[str]:
+        """The current project, or ``None``."""
+        return self._choice("project_name").project_name
+
+    @property
+    def project_name_or_raise(self) -> str:
+        """The current project.
+
+        Raises:
+            NoProjectError: There is none.
+        """
+        name = self.project_name
+        if name is None:
+            raise NoProjectError
+        return name
+
+    @property
+    def cluster_orgs(self) -> Tuple[Optional[str], ...]:
+        """The orgs of the current cluster in alphabetical order."""
+        from ._choice import orgs_in
+
+        return tuple(orgs_in(self._catalog("cluster_orgs"), self.cluster_name))
+
+    @property
+    def cluster_org_projects(self) -> Tuple[Project, ...]:
+        """The projects of the current cluster and org, by name."""
+        cluster_name, org_name = self.cluster_name, self.org_name
+        found = [
+            project
+            for key, project in self.projects.items()
+            if (key.cluster_name, key.org_name) == (cluster_name, org_name)
+        ]
+        return tuple(sorted(found, key=lambda project: project.name))
+
+    @property
+    def presets(self) -> Mapping[str, Preset]:
+        """The presets of the current cluster by name."""
+        return self._cluster.presets
+
+    @property
+    def resource_pools(self) -> Mapping[str, ResourcePool]:
+        """The resource pools of the current cluster by name."""
+        return self._cluster.resource_pools
+
+    @property
+    def registry_url(self) -> URL:
+        """The Docker registry of the current cluster."""
+        return self._cluster.registry_url
+
+    @property
+    def storage_url(self) -> URL:
+        """The storage API of the current cluster."""
+        return self._cluster.storage_url
+
+    @property
+    def monitoring_url(self) -> URL:
+        """The monitoring API of the current cluster."""
+        return self._cluster.monitoring_url
+
+    @property
+    def secrets_url(self) -> Optional[URL]:
+        """The secrets API of the current cluster; ``None`` where it has none."""
+        return self._cluster.secrets_url
+
+    @property
+    def disk_api_url(self) -> Optional[URL]:
+        """The disks API of the current cluster; ``None`` where it has none."""
+        return self._cluster.disks_url
+
+    @property
+    def bucket_api_url(self) -> Optional[URL]:
+        """The buckets API of the current cluster; ``None`` where it has none."""
+        return self._cluster.buckets_url
+
+    def get_cluster(self, name: str) -> Cluster:
+        """Return a cluster.
+
+        Args:
+            name: Of any available cluster.
+
+        Raises:
+            UnknownClusterError: There is none of that name.
+        """
+        from ._choice import orgs_in
+
+        catalog = self._catalog("get_cluster")
+        orgs_in(catalog, name)
+        return catalog.cluster(name)
+
+    def get_project_key(
+        self,
+        cluster_name: Optional[str] = None,
+        org_name: Optional[str] = None,
+        project_name: Optional[str] = None,
+    ) -> Project.Key:
+        """Build the key of a project, the current names standing in for missing ones.
+
+        Args:
+            cluster_name: Else the current cluster.
+            org_name: Else the current org.
+            project_name: Else the current project.
+
+        Raises:
+            NoClusterError: No cluster is given and there is none.
+            NoProjectError: No project is given and none is chosen.
+        """
+        from ._values import Project
+
+        return Project.Key(
+            cluster_name=cluster_name or self.cluster_name,
+            org_name=org_name or self.org_name,
+            project_name=project_name or self.project_name_or_raise,
+        )
+
+    # ---------------------------------------------------------------- machinery
+
+    @property
+    def _login_id(self) -> Optional[str]:
+        session = self._snapshot.session
+        return None if session is None else session.login_id
+
+    @property
+    def _local(self) -> Choice:
+        local = self._snapshot.local
+        if local.error is not None:
+            raise local.error.with_traceback(None)
+        return local.choice
+
+    @property
+    def _cluster(self) -> Cluster:
+        return self.get_cluster(self.cluster_name)
+
+    def _session(self, doing: str) -> Session:
+        snapshot = self._snapshot
+        if snapshot.session is None:
+            error = snapshot.error or NotLoggedInError("LoggedOut", doing)
+            raise error.with_traceback(None)
+        return snapshot.session
+
+    def _names(self, doing: str) -> Choice:
+        session, local = self._session(doing), self._local
+        if local.cluster_name is None:
+            return session.choice
+        return local
+
+    def _choice(self, doing: str) -> Choice:
+        session, local = self._session(doing), self._local
+        if local == Choice():
+            return session.choice
+        from ._choice import effective
+
+        return effective(self._catalog(doing), session.choice, local)
+
+    def _adopt(self, session: Optional[Session]) -> None:
+        self._snapshot = Snapshot(session, read_local_choice())
+
+    def _catalog(self, doing: str) -> Catalog:
+        return self._open(self._session(doing), doing)
+
+    def _open(self, session: Session, doing: str) -> Catalog:
+        opened = self._opened
+        if opened is None or opened.digest != session.catalog:
+            from ._catalog import Catalog
+
+            path = os.path.join(
+                self._storage.location, f"catalog-{session.catalog}.jsonl"
+            )
+
+            def read(offset: int, size: int) -> bytes:
+                data = self._storage.read_catalog(session.catalog, offset, size)
+                return self._gone(session, doing, path) if data is None else data
+
+            self._opened = opened = Catalog(session.catalog, read, path)
+        return opened
+
+    def _gone(self, session: Session, doing: str, path: str) -> bytes:
+        newest = self._storage.read()
+        if newest is not None and newest.catalog == session.catalog:
+            raise DamagedFileError(path, "is missing. Call fetch() to get it again.")
+        state = type(at(session, self._clock())).__name__
+        raise StaleSnapshotError(state, doing, path)
