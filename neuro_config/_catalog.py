@@ -31,7 +31,6 @@ from ._errors import (
     DamagedFileError,
     MalformedAnswerError,
     NewerSchemaError,
-    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -112,20 +111,6 @@ def digest_of(catalog: bytes) -> str:
         SHA-256 in hex.
     """
     return hashlib.sha256(catalog[: catalog.index(b"\n") + 1]).hexdigest()
-
-
-def is_intact(digest: str, read: Read) -> bool:
-    """Tell whether a stored catalog is whole, to the last line.
-
-    Args:
-        digest: Of the catalog.
-        read: Returns up to ``size`` bytes from ``offset``.
-    """
-    catalog = Catalog(digest, read, path="")
-    try:
-        return all(catalog.line(name) for name in catalog.orgs_of)
-    except StorageError:
-        return False
 
 
 def in_memory(data: bytes) -> Catalog:

@@ -343,6 +343,10 @@ class ConfigStore(StoreView):
     def _origins(self) -> Tuple[str, ...]:
         return tuple(self._catalog("auth").origins)
 
+    def _adopt(self, session: Optional[Session]) -> None:
+        unsaved = self._unsaved
+        super()._adopt(session if unsaved is None else unsaved.change(session))
+
     def _read(self) -> Optional[Session]:
         session = self._storage.read()
         unsaved = self._unsaved

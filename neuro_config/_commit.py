@@ -1,0 +1,379 @@
+"""The writing half of ``FileStorage``: one commit, and the refresher's reserve.
+
+A commit runs under the lock ``commit``: read, change, write a new file, fsync it,
+rename it over the old one, fsync the directory. The rename is the only moment at
+which anything changes; whatever fails before it removes what it made, and if that last
+fsync fails, the old login is put back.
+
+The refresher holds the lock ``refresh``, taken before ``commit`` and never inside it.
+What it reserves is a file of zeros, on disk before the token is spent: the answer is
+written over it in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from typing import Collection, Iterator, NamedTuple, Optional
+
+from ._catalog import digest_of
+from ._directory import SESSION, SESSION_LIMIT, Directory, catalog_name
+from ._errors import StorageError, StorageWriteError
+from ._locks import Lock
+from ._session import Session, decode, encode
+from ._storage import Change
+
+RESERVE = 1 << 16  # bytes; an answer is some 3 KB
+KEEP_CATALOG = 24 * 3600.0  # seconds since a session named it last
+
+_CORRUPT = f"{SESSION}.corrupt-"
+_COMMIT_LEFTOVER = "commit-"
+_REFRESH_LEFTOVER = "refresh-"
+
+
+def update(
+    storage: Directory,
+    change: Change,
+    timeout: float,
+    *,
+    catalog: Optional[bytes] = None,
+    replace: bool = False,
+    reserved: Optional[str] = None,
+) -> Optional[Session]:
+    """Do what ``Storage.update`` says, for a directory.
+
+    Args:
+        storage: The directory.
+        change: From what is stored to what shall be.
+        timeout: Seconds to wait for the lock.
+        catalog: Written first, unless it is there intact.
+        replace: Whether an unreadable login is set aside instead of an error.
+        reserved: Path of a file that the new login is written into.
+
+    Returns:
+        What is stored now.
+
+    Raises:
+        LockTimeoutError: The lock is held too long.
+        StorageError: Reading or writing failed; the old state stands.
+    """
+    if not storage.check_directory():
+        if change(None) is None:
+            return None
+        with _typed(storage):
+            _make_directory(storage.location)
+        storage.check_directory()
+    with _typed(storage):
+        lock = Lock(storage.location, "commit", timeout)
+    try:
+        old = _read(storage, replace)
+        new = change(old.session)
+        with _typed(storage):
+            _commit(storage, old, new, catalog, reserved)
+        return new
+    finally:
+        lock.release()
+
+
+class FileRefresher:
+    """The lock ``refresh``, held; see ``Refresher``."""
+
+    def __init__(self, storage: Directory, timeout: float) -> None:
+        self._storage = storage
+        self._reserved: Optional[str] = None
+        storage.check_directory()
+        with _typed(storage):
+            self._lock = Lock(storage.location, "refresh", timeout)
+
+    @property
+    def held(self) -> bool:
+        """Whether this process still holds the lock."""
+        return self._lock.held
+
+    def reserve(self) -> None:
+        """Put zeros on the disk where the answer will go.
+
+        Raises:
+            StorageWriteError: There is no room.
+        """
+        with _typed(self._storage):
+            _remove(self._storage, _REFRESH_LEFTOVER)
+            self._reserved = _write_new(
+                self._storage, _REFRESH_LEFTOVER, bytes(RESERVE)
+            )
+
+    def update(self, change: Change, timeout: float) -> Optional[Session]:
+        """Commit, into the reserved file where there is one."""
+        reserved = self._reserved if self.held else None
+        return update(self._storage, change, timeout, reserved=reserved)
+
+    def release(self) -> None:
+        """Remove what is left of the reserve and let the next one in."""
+        if self._reserved is not None and self.held:
+            _discard(self._reserved)
+        self._lock.release()
+
+
+class _Found(NamedTuple):
+    session: Optional[Session]
+    data: Optional[bytes]
+    damaged: bool
+
+
+@contextlib.contextmanager
+def _typed(storage: Directory) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage.write_error(error) from error
+
+
+def _make_directory(path: str) -> None:
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        _make_directory(parent)
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)  # whatever the umask took away
+    with contextlib.suppress(PermissionError):  # one can write what one cannot read
+        _sync(parent)
+
+
+def _read(storage: Directory, replace: bool) -> _Found:
+    data = None
+    try:
+        data = storage.read_bytes()
+        return _Found(None if data is None else storage.parse(data), data, False)
+    except StorageError as error:
+        path = storage.file(SESSION)
+        # An unsafe directory is not made safe by a login, nor replaced by a file.
+        is_directory = os.path.isdir(path) and not os.path.islink(path)
+        if not replace or error.path != path or is_directory:
+            raise
+        return _Found(None, data, True)
+
+
+def _commit(
+    storage: Directory,
+    old: _Found,
+    new: Optional[Session],
+    catalog: Optional[bytes],
+    reserved: Optional[str],
+) -> None:
+    data = None if new is None else _encode(storage, new)
+    made = None if catalog is None else _write_catalog(storage, catalog)
+    try:
+        if new is None:
+            # Whatever else may hold a token of this login. A refresh under way loses
+            # its reserve; its answer is not wanted any more.
+            for prefix in (_CORRUPT, _COMMIT_LEFTOVER, _REFRESH_LEFTOVER):
+                _remove(storage, prefix)
+        if new == old.session and not old.damaged:
+            _sync(storage.location)  # who wrote it may have died before
+        else:
+            _note_last_use(storage, old.session, new)
+            _replace(storage, old, data, reserved)
+    except BaseException:
+        # The stored bytes decide: an interrupt can come right after the rename.
+        with contextlib.suppress(StorageError):
+            if made is not None and storage.read_bytes() != data:
+                _discard(made)
+        raise
+    if catalog is not None:
+        named = {catalog_name(one.catalog) for one in (old.session, new) if one}
+        _clean_up(storage, named)
+
+
+def _encode(storage: Directory, session: Session) -> bytes:
+    """Write a session to bytes that can be read again, or refuse it."""
+    try:
+        data = encode(session)
+        if len(data) <= SESSION_LIMIT and decode(data) == session:
+            return data
+    except ValueError:  # what came in a text or a number; it may be secret
+        pass
+    raise StorageWriteError(
+        storage.location,
+        "nothing was changed: the new login holds a value that could not be read again.",
+        errno.EINVAL,
+    )
+
+
+def _replace(
+    storage: Directory,
+    old: _Found,
+    data: Optional[bytes],
+    reserved: Optional[str],
+) -> None:
+    """Put new bytes in the place of the login, or remove it."""
+    path = storage.file(SESSION)
+    aside = None
+    # Opened first: after the rename nothing but the fsync itself is left to fail.
+    directory = _open_directory(storage.location)
+    try:
+        if data is None:
+            os.unlink(path)
+        else:
+            written = _write_session(storage, data, reserved)
+            try:
+                if old.damaged:
+                    aside = _set_aside(storage)
+                os.rename(written, path)
+            except BaseException:
+                if aside is not None and os.path.lexists(written):
+                    _discard(aside)
+                if written != reserved:
+                    _discard(written)
+                raise
+        try:
+            os.fsync(directory)
+        except OSError as error:
+            # An answer of the authorization server stays: it cannot be had again.
+            if reserved is None and _put_back(storage, old, aside):
+                raise
+            raise storage.write_error(
+                error, "the change is there but may not survive a power cut"
+            ) from error
+    finally:
+        _close(directory)
+    if aside is not None:
+        with contextlib.suppress(OSError):
+            _remove(storage, _CORRUPT, keep=aside)
+
+
+def _put_back(storage: Directory, old: _Found, aside: Optional[str]) -> bool:
+    """Undo a change that may not be on the disk; tell whether that worked."""
+    path = storage.file(SESSION)
+    try:
+        if aside is not None:
+            os.rename(aside, path)
+        elif old.damaged:
+            return False
+        elif old.data is None:
+            os.unlink(path)
+        else:
+            _write_to(storage, path, old.data)
+    except OSError:
+        return False
+    return True
+
+
+def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
+    """Write the catalog unless it is there intact; return the path of a new file."""
+    digest = digest_of(catalog)
+    with contextlib.suppress(StorageError):
+        if catalog == storage.read_catalog(digest, 0, len(catalog) + 1):
+            return None
+    path = storage.file(catalog_name(digest))
+    is_new = not os.path.lexists(path)
+    try:
+        _write_to(storage, path, catalog)
+        # On disk before the session that names it, in whichever order the disk writes.
+        _sync(storage.location)
+    except BaseException:
+        if is_new:
+            _discard(path)
+        raise
+    return path if is_new else None
+
+
+def _write_session(storage: Directory, data: bytes, reserved: Optional[str]) -> str:
+    if reserved is not None:
+        with contextlib.suppress(FileNotFoundError):  # used up by an earlier update
+            # Without O_TRUNC: that would give the reserved space away.
+            fd = os.open(reserved, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            _write_durably(fd, data)
+            return reserved
+    return _write_new(storage, _COMMIT_LEFTOVER, data)
+
+
+def _write_to(storage: Directory, path: str, data: bytes) -> None:
+    written = _write_new(storage, _COMMIT_LEFTOVER, data)
+    try:
+        os.rename(written, path)
+    except BaseException:
+        _discard(written)
+        raise
+
+
+def _write_new(storage: Directory, prefix: str, data: bytes) -> str:
+    path = storage.file(f"{prefix}{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        _write_durably(os.open(path, flags, 0o600), data)
+    except BaseException:
+        _discard(path)
+        raise
+    return path
+
+
+def _write_durably(fd: int, data: bytes) -> None:
+    try:
+        os.fchmod(fd, 0o600)  # whatever the umask took away
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.ftruncate(fd, len(data))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _set_aside(storage: Directory) -> Optional[str]:
+    # A link and not a rename: nobody may see a moment without a login.
+    aside = storage.file(time.strftime(f"{_CORRUPT}%Y%m%dT%H%M%SZ", time.gmtime()))
+    _discard(aside)
+    with contextlib.suppress(FileNotFoundError):  # it could not even be looked up
+        os.link(storage.file(SESSION), aside, follow_symlinks=False)
+        return aside
+    return None
+
+
+def _note_last_use(
+    storage: Directory, old: Optional[Session], new: Optional[Session]
+) -> None:
+    if old is not None and (new is None or new.catalog != old.catalog):
+        with contextlib.suppress(OSError):
+            os.utime(storage.file(catalog_name(old.catalog)))
+
+
+def _clean_up(storage: Directory, named: Collection[str]) -> None:
+    """Remove catalogs out of use and files of writers that died; both are harmless."""
+    with contextlib.suppress(OSError):
+        _remove(storage, _COMMIT_LEFTOVER)
+        for name in os.listdir(storage.location):
+            if name.startswith("catalog-") and name not in named:
+                path = storage.file(name)
+                if time.time() - os.lstat(path).st_mtime > KEEP_CATALOG:
+                    os.unlink(path)
+
+
+def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
+    for name in os.listdir(storage.location):
+        path = storage.file(name)
+        if name.startswith(prefix) and path != keep:
+            os.unlink(path)
+
+
+def _discard(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _sync(directory: str) -> None:
+    fd = _open_directory(directory)
+    try:
+        os.fsync(fd)
+    finally:
+        _close(fd)
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _close(fd: int) -> None:
+    with contextlib.suppress(OSError):  # nothing was written through it
+        os.close(fd)

@@ -1,0 +1,210 @@
+"""The directory of a login, and how it is read: without a lock, writing nothing.
+
+In the directory (0700, ours alone)::
+
+    session.toml             the login; replaced by one atomic rename
+    catalog-<digest>.jsonl   what the platform offers; never modified
+    user.toml                the user's own
+    *.lock                   the kernel's lock and a hint about its holder; never deleted
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Optional, Union
+
+from ._errors import (
+    DamagedFileError,
+    NewerSchemaError,
+    StorageError,
+    StorageReadError,
+    StorageWriteError,
+    UnsafePathError,
+    UnsupportedSystemError,
+)
+from ._session import NewerSchema, Session, Unreadable, decode
+
+SESSION = "session.toml"
+SESSION_LIMIT = 1 << 20  # bytes; ours are about 3 KB
+
+ADVICE = {
+    errno.ENOSPC: "no space is left. Free some, then try again.",
+    errno.EDQUOT: "your disk quota is used up. Free some space, then try again.",
+    errno.EROFS: "the file system is read-only.",
+    errno.EACCES: "permission denied. Check the owner and the mode of the directory.",
+    errno.EPERM: "not permitted. Check the owner and the attributes of the file.",
+    errno.EMFILE: "this process has too many open files.",
+    errno.ENFILE: "this machine has too many open files.",
+    errno.EIO: "the disk reports an input/output error.",
+}
+
+
+class Directory:
+    """A private directory on a local disk; what is written there is ``_commit``'s.
+
+    Args:
+        path: The directory; else ``$NEUROMATION_CONFIG``, else ``~/.neuro``. It is
+            resolved once, and made when something is written.
+
+    Raises:
+        UnsafePathError: It begins with ``~``, and there is no such home directory.
+        UnsupportedSystemError: Not a POSIX system.
+    """
+
+    def __init__(
+        self, path: Union[str, os.PathLike[str], None] = None, *, system: str = os.name
+    ) -> None:
+        given = path or os.environ.get("NEUROMATION_CONFIG") or "~/.neuro"
+        expanded = os.path.expanduser(given)
+        self.location = os.path.realpath(expanded)
+        if expanded.startswith("~"):
+            # It would be taken for a directory of that name in the current one.
+            raise UnsafePathError(
+                expanded,
+                "the home directory is not known. Set HOME, or choose a directory "
+                "(NEUROMATION_CONFIG).",
+            )
+        if system != "posix":
+            raise UnsupportedSystemError(
+                self.location, "file locks and modes need a POSIX system."
+            )
+
+    def file(self, name: str) -> str:
+        """Return the path of a file in the directory."""
+        return os.path.join(self.location, name)
+
+    def read(self) -> Optional[Session]:
+        """Return the stored login, ``None`` for nobody.
+
+        Raises:
+            StorageError: The directory or the file is unsafe, damaged, of a newer
+                schema, or the system refuses to read it.
+        """
+        data = self.read_bytes()
+        return None if data is None else self.parse(data)
+
+    def read_bytes(self) -> Optional[bytes]:
+        """Return the bytes of the stored login, ``None`` where there is no file."""
+        return self._read(SESSION, 0, SESSION_LIMIT + 1)
+
+    def parse(self, data: bytes) -> Session:
+        """Read a login from the bytes of its file.
+
+        Raises:
+            DamagedFileError: They are no login.
+            NewerSchemaError: A newer version wrote them.
+        """
+        path = self.file(SESSION)
+        if not data or len(data) > SESSION_LIMIT:
+            reason = "is too big to be ours" if data else "is empty"
+            raise DamagedFileError(path, f"{reason}. {_MEND_SESSION}")
+        try:
+            return decode(data)
+        except Unreadable as error:
+            raise DamagedFileError(path, f"{error}. {_MEND_SESSION}") from None
+        except NewerSchema as error:
+            raise NewerSchemaError(
+                path, f"{error}. Update neuro_config here, or log in again."
+            ) from None
+
+    def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
+        """Return up to ``size`` bytes of a catalog, ``None`` if it is gone."""
+        return self._read(catalog_name(digest), offset, size)
+
+    def check_directory(self) -> bool:
+        """Tell whether the directory is there, and refuse one that is not ours alone.
+
+        Raises:
+            UnsafePathError: Others can write it, or somebody else owns it.
+        """
+        try:
+            found = os.stat(self.location)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self.read_error(error, "") from error
+        if not stat.S_ISDIR(found.st_mode):
+            raise UnsafePathError(
+                self.location, "is not a directory. Move it away, or choose another."
+            )
+        if found.st_uid != os.geteuid():
+            raise UnsafePathError(
+                self.location,
+                f"belongs to the user id {found.st_uid}, you are {os.geteuid()}. "
+                "Choose a directory of your own (NEUROMATION_CONFIG), or change its "
+                "owner.",
+            )
+        if found.st_mode & 0o022:
+            raise UnsafePathError(
+                self.location,
+                "can be written by others. If they are trusted no more than that, "
+                f"check what is in it, then: chmod 700 {self.location}",
+            )
+        return True
+
+    def read_error(self, error: OSError, name: str) -> StorageError:
+        """Make a typed error of the system's refusal to read."""
+        path = self.file(name) if name else self.location
+        if error.errno == errno.ELOOP:
+            return UnsafePathError(
+                path, "is a symbolic link, which is never followed. Remove it."
+            )
+        return StorageReadError(path, f"cannot be read: {_advice(error)}")
+
+    def write_error(
+        self, error: OSError, outcome: str = "nothing was changed"
+    ) -> StorageWriteError:
+        """Make a typed error of the system's refusal to write."""
+        return StorageWriteError(
+            self.location, f"{outcome}: {_advice(error)}", error.errno
+        )
+
+    def _read(self, name: str, offset: int, size: int) -> Optional[bytes]:
+        if not self.check_directory():
+            return None
+        # O_NONBLOCK: a planted FIFO must not hang us.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            fd = os.open(self.file(name), flags)
+            try:
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                    raise UnsafePathError(
+                        self.file(name),
+                        "is not a file of yours. Move it away, then log in again.",
+                    )
+                return _read_all(fd, offset, size)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.read_error(error, name) from error
+
+
+def catalog_name(digest: str) -> str:
+    """Name the file of a catalog."""
+    return f"catalog-{digest}.jsonl"
+
+
+_MEND_SESSION = (
+    "Log in again: that sets this file aside under another name, so nothing is lost."
+)
+
+
+def _read_all(fd: int, offset: int, size: int) -> bytes:
+    parts = []
+    while size > 0:
+        part = os.pread(fd, size, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _advice(error: OSError) -> str:
+    return ADVICE.get(error.errno or 0, f"{error.strerror}.")
