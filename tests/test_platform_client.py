@@ -265,23 +265,45 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+class Counting(requests.adapters.HTTPAdapter):
+    """Count the tries, and do something before one of them."""
+
+    def __init__(self, number: int = 0, act: Callable[[], object] = int) -> None:
+        super().__init__()
+        self.tries = 0
+        self.number = number
+        self.act = act
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        self.tries += 1
+        if self.tries == self.number:
+            self.act()
+        return super().send(*args, **options)
+
+
+@pytest.mark.parametrize(("call", "tries"), [(get, 3), (refresh, 2)])
+def test_connecting_is_tried_again(call: Call, tries: int) -> None:
+    """Where no connection was made both are tried again in time, the refresh once."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with requests.Session() as session:
+        adapter = Counting()
+        session.mount("http://", adapter)
+        assert ConnectionFailedError is type(
+            failure_of(lambda: call(url, 0.9, session))
+        )
+    assert tries == adapter.tries
+
+
 @BOTH
-def test_connecting_is_tried_again(call: Call) -> None:
-    """A server that starts meanwhile gets the request, the refresh as well."""
-    wire = Wire(GRANTED if call is refresh else LOGGED_OUT)
-    address = wire._listener.getsockname()
-    wire._listener.close()
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    wire._listener = listener
-    timer = threading.Timer(0.2, listener.listen)
-    timer.start()
+def test_a_server_that_starts(call: Call) -> None:
+    """A server that is there for the second try gets the request, once."""
+    wire = Wire(GRANTED if call is refresh else LOGGED_OUT, is_late=True)
     with contextlib.ExitStack() as stack:
-        stack.callback(timer.join)
-        threading.Timer(0.25, lambda: stack.enter_context(wire)).start()
-        call(wire.url)
-    assert 1 == len(wire.requests)
+        session = stack.enter_context(requests.Session())
+        adapter = Counting(2, lambda: stack.enter_context(wire))
+        session.mount("http://", adapter)
+        call(wire.url, session=session)
+    assert (2, 1) == (adapter.tries, len(wire.requests))
 
 
 # -------------------------------------------------------------- what is bounded

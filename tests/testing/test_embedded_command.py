@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import requests
 
 from neuro_config.testing import Platform
+from neuro_config.testing.__main__ import main
 from neuro_config.testing.pytest_plugin import neuro_platform  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
@@ -67,64 +67,48 @@ def test_command(end: signal.Signals, http: requests.Session) -> None:
 def signalled() -> Iterator[None]:
     """Send this process SIGTERM soon, to a thread that waits for it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    here = threading.get_ident()
 
     def send() -> None:
         time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(here, signal.SIGTERM)
 
     thread = threading.Thread(target=send)
     thread.start()
     yield
     thread.join()
+    signal.sigtimedwait([signal.SIGTERM], 0)  # it must not hit what comes next
     assert {signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """Run the module as ``-m`` would, in this process."""
-    monkeypatch.setattr(sys, "argv", [MODULE, *arguments])
-    monkeypatch.delitem(sys.modules, f"{MODULE}.__main__", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module(MODULE, run_name="__main__")
-    return ended.value.code
+def run(*arguments: str) -> object:
+    """Run the command in this process and return its exit code."""
+    try:
+        return main(list(arguments))
+    except SystemExit as ended:
+        return ended.code
 
 
 @pytest.mark.usefixtures("signalled")
-def test_arguments(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """All arguments are taken, and the signals are unblocked at the end."""
     arguments = "--era 2021-12 --token-life 60 --no-rotate --clusters 2x3 --port 0"
-    assert 0 == run(monkeypatch, *arguments.split())
+    assert 0 == run(*arguments.split())
     url, token = capsys.readouterr().out.split()
     assert url.startswith("http://127.0.0.1:")
     assert 2 == token.count(".")
 
 
-@pytest.mark.usefixtures("signalled")
-def test_main_as_function(capsys: pytest.CaptureFixture[str]) -> None:
-    """``main`` takes its arguments and returns the exit code."""
-    from neuro_config.testing.__main__ import main
-
-    assert 0 == main(["--user", "bob"])
-    assert 2 == len(capsys.readouterr().out.splitlines())
-
-
-def test_taken_port(
-    platform: Platform,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_taken_port(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     """A taken port is told in one line, with exit code 2."""
-    assert 2 == run(monkeypatch, "--port", str(platform.url.port))
+    assert 2 == run("--port", str(platform.url.port))
     assert "in use" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["x", "2", "axb"])
-def test_wrong_clusters(
-    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_clusters(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A size that is not ``NxM`` is told so, with exit code 2."""
-    assert 2 == run(monkeypatch, "--clusters", text)
+    assert 2 == run("--clusters", text)
     assert f"invalid NxM value: '{text}'" in capsys.readouterr().err
 
 
