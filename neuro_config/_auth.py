@@ -8,7 +8,7 @@ import requests.auth
 
 from ._catalog import origin_of
 from ._errors import InsecureURLError
-from ._platform import bearer, require_secure, shown
+from ._guard import bearer, require_secure, shown
 
 if TYPE_CHECKING:
     import requests

@@ -16,7 +16,6 @@ login. So its use is written down first, under the lock of the sole refresher:
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import Any, Callable, Mapping, Optional, Tuple
 
@@ -35,7 +34,9 @@ from ._errors import (
     SessionEndedError,
     StorageError,
 )
-from ._platform import Deadline, PlatformClient, shown
+from ._guard import shown
+from ._http import Deadline
+from ._platform import PlatformClient
 from ._session import RefreshFailure, RefreshMark, Session, Token, hash_of
 from ._signals import deferred
 from ._states import (
@@ -302,6 +303,4 @@ def _holds(session: Session, login_id: str, spent: str) -> bool:
 
 def in_words(moment: float) -> str:
     """Write a time for people, in UTC."""
-    if not math.isfinite(moment):
-        return "an unknown time"
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
+    from ._http import Deadline
     from ._payload import ServerConfig
-    from ._platform import Deadline, PlatformClient
+    from ._platform import PlatformClient
     from ._plugins import PluginManager
     from ._refresh import Unsaved
 
@@ -367,7 +368,7 @@ class ConfigStore(StoreView):
             return same_login(self._read(), self._login_id, doing)
 
     def _deadline(self, seconds: Optional[float] = None) -> Deadline:
-        from ._platform import Deadline
+        from ._http import Deadline
 
         return Deadline(self._timeout if seconds is None else seconds)
 
@@ -413,10 +414,10 @@ class ConfigStore(StoreView):
         shown = effective(catalog, choice, file.choice)
         if named[field] is None and getattr(shown, field) == getattr(choice, field):
             return
-        for name in (field, "org_name", "cluster_name"):
-            if named[name] is not None:
-                key = f"job.{name.replace('_', '-')}"
-                raise SwitchOverriddenError(key, named[name], str(file.path))
+        names = (field, "org_name", "cluster_name")
+        name = next(name for name in names if named[name] is not None)
+        key = f"job.{name.replace('_', '-')}"
+        raise SwitchOverriddenError(key, named[name], str(file.path))
 
     def _log_in_with_answer(
         self, answer: Mapping[str, Any], url: Union[str, URL, None]
@@ -429,7 +430,7 @@ class ConfigStore(StoreView):
     def _bare_token(self, token: str) -> Token:
         from ._claims import expiry_of
         from ._errors import InvalidTokenError
-        from ._platform import is_token
+        from ._guard import is_token
 
         if not is_token(token):
             raise InvalidTokenError(
@@ -540,10 +541,9 @@ class ConfigStore(StoreView):
     def _save(self, unsaved: Unsaved, session: Optional[Session]) -> Optional[Session]:
         """Try again to save an answer; if that fails, see it as saved all the same."""
         if not unsaved.refresher.held:  # a forked child: saving is the parent's
-            self._unsaved = None
-            return session
+            return unsaved.change(session)
         try:
-            session = unsaved.save(self._timeout)
+            session = unsaved.save(min(EARLY_TIMEOUT, self._timeout))
         except StorageError:
             return unsaved.change(session)
         self._unsaved = None

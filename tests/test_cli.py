@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from neuro_config import __version__
+from neuro_config.__main__ import main as entry_point
 from neuro_config._cli import main
 from neuro_config._demo import _ask, run
 from neuro_config.testing import Platform
@@ -70,6 +71,32 @@ def test_module() -> None:
         text=True,
     )
     assert "Usage: neuro-config [OPTIONS] COMMAND" in result.stdout
+
+
+def test_entry_point(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that is installed is the same one, whatever its file is called."""
+    monkeypatch.setattr(sys, "argv", ["any", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        entry_point()
+    assert 0 == ended.value.code
+    assert f"neuro-config, version {__version__}\n" == capsys.readouterr().out
+
+
+def test_entry_point_without_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without click the entry point names the extra."""
+    monkeypatch.setitem(sys.modules, "neuro_config._cli", None)
+    with pytest.raises(SystemExit, match=r"needs the extra 'cli'"):
+        entry_point()
+
+
+def test_demo_without_werkzeug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra testing the demo names it."""
+    monkeypatch.setitem(sys.modules, "neuro_config._demo", None)
+    result = CliRunner().invoke(main, ["demo"])
+    assert 1 == result.exit_code
+    assert "needs the extra 'testing'" in result.output
 
 
 def test_version() -> None:

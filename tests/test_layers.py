@@ -36,6 +36,8 @@ LAYERS = [
     "_commit",
     "_files",
     "_memory",
+    "_guard",
+    "_http",
     "_platform",
     "_local",
     "_plugins",
@@ -216,3 +218,9 @@ def test_every_error_is_a_config_error() -> None:
         assert issubclass(error, neuro_config.ConfigError)
         assert name in neuro_config.__all__
         assert name in drawn
+
+
+def test_base_of_the_state_errors() -> None:
+    """A WrongStateError names the state and the event."""
+    error = neuro_config.WrongStateError("LoggedOut", "fetch")
+    assert "fetch is not possible in the state LoggedOut." == str(error)

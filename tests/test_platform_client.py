@@ -42,17 +42,9 @@ from neuro_config._errors import (
     RequestTimeoutError,
     SessionEndedError,
 )
-from neuro_config._platform import (
-    LONGEST,
-    TOKEN_LIMIT,
-    Deadline,
-    PlatformClient,
-    is_token,
-    parse_token_answer,
-    require_secure,
-    shown,
-    within,
-)
+from neuro_config._guard import TOKEN_LIMIT, is_token, require_secure, shown
+from neuro_config._http import LONGEST, Deadline, within
+from neuro_config._platform import PlatformClient, parse_token_answer
 from neuro_config._session import AuthConfig
 from neuro_config._version import __version__
 

@@ -1,0 +1,116 @@
+"""What may go where, and what an error may show of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+from typing import Tuple
+from urllib.parse import quote
+
+from urllib3.util import parse_url
+
+from ._errors import InsecureURLError, InvalidTokenError, MalformedAnswerError
+
+TOKEN_LIMIT = 1 << 18  # bytes
+
+
+def require_secure(url: str) -> bool:
+    """Refuse a URL that would carry a secret in the clear.
+
+    Args:
+        url: Where a secret is about to go.
+
+    Returns:
+        Whether it leads to this very machine.
+
+    Raises:
+        InsecureURLError: Neither https nor plain http to loopback.
+    """
+    scheme, host = scheme_and_host(url)
+    is_loopback = host == "localhost" or _is_loopback_address(host)
+    if not host:
+        raise InsecureURLError(shown(url), "is no URL.")
+    if not (scheme == "https" or (scheme == "http" and is_loopback)):
+        raise InsecureURLError(
+            shown(url), "must be https; plain http is for this machine only."
+        )
+    return is_loopback
+
+
+def scheme_and_host(url: str) -> Tuple[str, str]:
+    """Tell a URL's scheme and host, both empty where it is no URL."""
+    # By the parser of the library that connects: another one may see another host.
+    with contextlib.suppress(ValueError):
+        parts = parse_url(url)
+        return parts.scheme or "", (parts.host or "").strip("[]")
+    return "", ""
+
+
+def _is_loopback_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shown(url: str) -> str:
+    """Return a URL without its user part, query and fragment, which may hold secrets."""
+    head, _, _ = url.partition("?")
+    head, _, _ = head.partition("#")
+    scheme, separator, rest = head.partition("://")
+    if not separator:
+        return words(head.rpartition("@")[2])
+    authority, slash, path = rest.partition("/")
+    return words(scheme + separator + authority.rpartition("@")[2] + slash + path)
+
+
+def bearer(token: str) -> str:
+    """Return the ``Authorization`` header of a token.
+
+    Raises:
+        InvalidTokenError: No header can carry it.
+    """
+    if not is_token(token):
+        raise InvalidTokenError(
+            "The token is not usable: it is not visible ASCII. Log in again."
+        )
+    return f"Bearer {token}"
+
+
+def require_usable(token: object, url: str, where: str) -> str:
+    """Require a token that an HTTP header and a form can carry.
+
+    Raises:
+        MalformedAnswerError: It is no such text.
+    """
+    if not is_token(token):
+        raise MalformedAnswerError(url, "is no token.", where)
+    return str(token)
+
+
+def is_token(text: object) -> bool:
+    """Tell whether something is a token: visible ASCII (RFC 6749, appendix A)."""
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= TOKEN_LIMIT
+        and all("!" <= letter <= "~" for letter in text)
+    )
+
+
+def without(text: str, *secrets: str) -> str:
+    """Return a text with secrets blotted out, as they are and as URLs and JSON do."""
+    for secret in filter(None, secrets):
+        for form in (
+            secret,
+            quote(secret, safe=""),
+            json.dumps(secret)[1:-1],
+            secret.replace("/", "\\/"),
+        ):
+            text = text.replace(form, "***")
+    return text
+
+
+def words(text: str) -> str:
+    """Return what somebody says, short and on one line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]
