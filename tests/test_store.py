@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 import requests
-from common import Clock, Login
+from common import CLUSTERS, Clock, Login
 from yarl import URL
 
 import neuro_config
@@ -49,7 +49,7 @@ from neuro_config import (
     UserConfigError,
 )
 from neuro_config._refresh import in_words
-from neuro_config.testing import ClusterSpec, Platform
+from neuro_config.testing import ERAS, IDENTITY_CLAIMS, ClusterSpec, Platform
 
 PROPERTIES = [
     "username", "api_url", "admin_url", "vcluster_url", "service_accounts_url",
@@ -1014,3 +1014,35 @@ def test_one_store_many_threads(platform: Platform, login: Login) -> None:
         thread.join()
     assert (16, 1) == (len(tokens), len(set(tokens)))
     assert 1 == platform.count("token", grant_type="refresh_token")
+
+
+# ------------------------------------------------------------------------- eras
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_every_era(folder: Path, era: str) -> None:
+    """Login, fetch, switch and refresh work with a platform of every era."""
+    with Platform(era=era, clusters=CLUSTERS, claim=IDENTITY_CLAIMS[-1]) as platform:
+        store = ConfigStore(folder)
+        platform.log_in(store)
+        store.fetch()
+        store.switch_cluster("farm")
+        store.refresh_token()
+        assert ("alice", "farm", "acme") == (
+            store.username,
+            store.cluster_name,
+            store.org_name,
+        )
+        preset = store.presets["gpu-small"]
+        assert (1, "nvidia-tesla-k80") == (preset.gpu, preset.gpu_model)
+        platform.account.clear()
+        with pytest.raises(NoClusterError):
+            store.fetch()
+
+
+def test_user_without_clusters_in_2021(folder: Path) -> None:
+    """Where a user without clusters was an error of the platform they log in all the same."""
+    with Platform(era="2021-12", clusters=()) as platform:
+        store = ConfigStore(folder)
+        platform.log_in(store)
+        assert [] == list(store.clusters)
