@@ -9,116 +9,42 @@ from typing import TYPE_CHECKING, Any, Dict, List
 if TYPE_CHECKING:
     from ._errors import (
         AuthError as AuthError,
-    )
-    from ._errors import (
         CannotRefreshError as CannotRefreshError,
-    )
-    from ._errors import (
         ConfigError as ConfigError,
-    )
-    from ._errors import (
         ConnectionFailedError as ConnectionFailedError,
-    )
-    from ._errors import (
         DamagedFileError as DamagedFileError,
-    )
-    from ._errors import (
         InsecureURLError as InsecureURLError,
-    )
-    from ._errors import (
         InvalidTokenError as InvalidTokenError,
-    )
-    from ._errors import (
         LockTimeoutError as LockTimeoutError,
-    )
-    from ._errors import (
         LoginChangedError as LoginChangedError,
-    )
-    from ._errors import (
         MalformedAnswerError as MalformedAnswerError,
-    )
-    from ._errors import (
         NetworkError as NetworkError,
-    )
-    from ._errors import (
         NewerSchemaError as NewerSchemaError,
-    )
-    from ._errors import (
         NoClusterError as NoClusterError,
-    )
-    from ._errors import (
         NoProjectError as NoProjectError,
-    )
-    from ._errors import (
         NotLoggedInError as NotLoggedInError,
-    )
-    from ._errors import (
         PassedConfigError as PassedConfigError,
-    )
-    from ._errors import (
         PlatformError as PlatformError,
-    )
-    from ._errors import (
         PluginError as PluginError,
-    )
-    from ._errors import (
         ProjectRootNotFoundError as ProjectRootNotFoundError,
-    )
-    from ._errors import (
         RefreshFailedError as RefreshFailedError,
-    )
-    from ._errors import (
         RefreshPendingError as RefreshPendingError,
-    )
-    from ._errors import (
         RequestTimeoutError as RequestTimeoutError,
-    )
-    from ._errors import (
         SessionEndedError as SessionEndedError,
-    )
-    from ._errors import (
         StaleSnapshotError as StaleSnapshotError,
-    )
-    from ._errors import (
         StorageError as StorageError,
-    )
-    from ._errors import (
         StorageReadError as StorageReadError,
-    )
-    from ._errors import (
         StorageWriteError as StorageWriteError,
-    )
-    from ._errors import (
         SwitchOverriddenError as SwitchOverriddenError,
-    )
-    from ._errors import (
         TokenRefusedError as TokenRefusedError,
-    )
-    from ._errors import (
         UnknownClusterError as UnknownClusterError,
-    )
-    from ._errors import (
         UnknownNameError as UnknownNameError,
-    )
-    from ._errors import (
         UnknownOrgError as UnknownOrgError,
-    )
-    from ._errors import (
         UnknownPresetError as UnknownPresetError,
-    )
-    from ._errors import (
         UnknownProjectError as UnknownProjectError,
-    )
-    from ._errors import (
         UnsafePathError as UnsafePathError,
-    )
-    from ._errors import (
         UnsupportedSystemError as UnsupportedSystemError,
-    )
-    from ._errors import (
         UserConfigError as UserConfigError,
-    )
-    from ._errors import (
         WrongStateError as WrongStateError,
     )
     from ._files import (
@@ -132,41 +58,21 @@ if TYPE_CHECKING:
     )
     from ._plugins import (
         ConfigBuilder as ConfigBuilder,
-    )
-    from ._plugins import (
         ConfigScope as ConfigScope,
-    )
-    from ._plugins import (
         PluginManager as PluginManager,
     )
     from ._session import (
         AuthConfig as AuthConfig,
-    )
-    from ._session import (
         Choice as Choice,
-    )
-    from ._session import (
         RefreshFailure as RefreshFailure,
-    )
-    from ._session import (
         RefreshMark as RefreshMark,
-    )
-    from ._session import (
         Session as Session,
-    )
-    from ._session import (
         Token as Token,
     )
     from ._states import (
         LoggedIn as LoggedIn,
-    )
-    from ._states import (
         LoggedOut as LoggedOut,
-    )
-    from ._states import (
         State as State,
-    )
-    from ._states import (
         TokenExpired as TokenExpired,
     )
     from ._storage import (
@@ -174,47 +80,21 @@ if TYPE_CHECKING:
     )
     from ._store import (
         DEFAULT_API_URL as DEFAULT_API_URL,
-    )
-    from ._store import (
         Config as Config,
-    )
-    from ._store import (
         ConfigStore as ConfigStore,
     )
     from ._values import (
         GPU as GPU,
-    )
-    from ._values import (
         TPU as TPU,
-    )
-    from ._values import (
         Apps as Apps,
-    )
-    from ._values import (
         Cluster as Cluster,
-    )
-    from ._values import (
         EnergySchedule as EnergySchedule,
-    )
-    from ._values import (
         Org as Org,
-    )
-    from ._values import (
         Preset as Preset,
-    )
-    from ._values import (
         Project as Project,
-    )
-    from ._values import (
         ResourcePool as ResourcePool,
-    )
-    from ._values import (
         SchedulePeriod as SchedulePeriod,
-    )
-    from ._values import (
         StorageVolume as StorageVolume,
-    )
-    from ._values import (
         TPUResource as TPUResource,
     )
     from ._version import __version__ as __version__
@@ -293,79 +173,7 @@ _MODULES: Dict[str, str] = {
     "find_project_root": "_local",
 }
 
-__all__ = [
-    "DEFAULT_API_URL",
-    "GPU",
-    "TPU",
-    "Apps",
-    "AuthConfig",
-    "AuthError",
-    "CannotRefreshError",
-    "Choice",
-    "Cluster",
-    "Config",
-    "ConfigBuilder",
-    "ConfigError",
-    "ConfigScope",
-    "ConfigStore",
-    "ConnectionFailedError",
-    "DamagedFileError",
-    "EnergySchedule",
-    "FileStorage",
-    "InsecureURLError",
-    "InvalidTokenError",
-    "LockTimeoutError",
-    "LoggedIn",
-    "LoggedOut",
-    "LoginChangedError",
-    "MalformedAnswerError",
-    "MemoryStorage",
-    "NetworkError",
-    "NewerSchemaError",
-    "NoClusterError",
-    "NoProjectError",
-    "NotLoggedInError",
-    "Org",
-    "PassedConfigError",
-    "PlatformError",
-    "PluginError",
-    "PluginManager",
-    "Preset",
-    "Project",
-    "ProjectRootNotFoundError",
-    "RefreshFailedError",
-    "RefreshFailure",
-    "RefreshMark",
-    "RefreshPendingError",
-    "RequestTimeoutError",
-    "ResourcePool",
-    "SchedulePeriod",
-    "Session",
-    "SessionEndedError",
-    "StaleSnapshotError",
-    "State",
-    "Storage",
-    "StorageError",
-    "StorageReadError",
-    "StorageVolume",
-    "StorageWriteError",
-    "SwitchOverriddenError",
-    "TPUResource",
-    "Token",
-    "TokenExpired",
-    "TokenRefusedError",
-    "UnknownClusterError",
-    "UnknownNameError",
-    "UnknownOrgError",
-    "UnknownPresetError",
-    "UnknownProjectError",
-    "UnsafePathError",
-    "UnsupportedSystemError",
-    "UserConfigError",
-    "WrongStateError",
-    "__version__",
-    "find_project_root",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

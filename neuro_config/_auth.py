@@ -36,7 +36,7 @@ class TokenAuth(requests.auth.AuthBase):
         url = request.url or ""
         require_secure(url)
         while True:
-            login_id = self._store._login_id
+            binding = self._store._binding
             if origin_of(url) not in self._store._origins():
                 raise InsecureURLError(
                     shown(url),
@@ -45,6 +45,6 @@ class TokenAuth(requests.auth.AuthBase):
                 )
             token = self._store.token()
             # Another thread may have logged in elsewhere between the two.
-            if self._store._login_id == login_id:
+            if self._store._binding is binding:
                 request.headers["Authorization"] = bearer(token)
                 return request

@@ -31,6 +31,7 @@ from ._errors import (
     DamagedFileError,
     MalformedAnswerError,
     NewerSchemaError,
+    UnknownClusterError,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FIRST_READ = 1 << 16  # bytes
 INDEX_LIMIT = 1 << 26  # bytes
+
+FETCH_HINT = "fetch() may find newer ones."
+
+# The URLs of a cluster's services: a token may go to their hosts, and to no others that
+# the platform happens to name.
+SERVICES = (
+    "registry_url",
+    "storage_url",
+    "blob_storage_url",
+    "users_url",
+    "monitoring_url",
+    "secrets_url",
+    "disks_url",
+    "buckets_url",
+    "metrics_url",
+    "grafana_url",
+    "prometheus_url",
+)
 
 Read = Callable[[int, int], bytes]
 
@@ -78,11 +97,7 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
             hashlib.sha256(line).hexdigest(),
             parse_cluster_orgs(raw),
         ]
-        origins.update(
-            origin_of(value)
-            for key, value in raw.items()
-            if key.endswith("_url") and isinstance(value, str)
-        )
+        origins.update(origin_of(raw[key]) for key in SERVICES if raw.get(key))
         lines.append(line)
         offset += len(line)
     for url in (config.admin_url, config.vcluster_url):
@@ -277,6 +292,8 @@ class _Clusters(Mapping[str, "Cluster"]):
         self._catalog = catalog
 
     def __getitem__(self, name: str) -> Cluster:
+        if name not in self._catalog.orgs_of:
+            raise UnknownClusterError(name, self, FETCH_HINT)
         return self._catalog.cluster(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -284,9 +301,6 @@ class _Clusters(Mapping[str, "Cluster"]):
 
     def __len__(self) -> int:
         return len(self._catalog.orgs_of)
-
-    def __repr__(self) -> str:
-        return f"<clusters {', '.join(self)}>"
 
 
 def _project_json(project: Project) -> Dict[str, Optional[str]]:

@@ -30,13 +30,19 @@ def first_choice(catalog: Catalog) -> Choice:
     return Choice()
 
 
-def choose_cluster(catalog: Catalog, choice: Choice, name: str) -> Choice:
+def choose_cluster(
+    catalog: Catalog, choice: Choice, name: str, hint: str = ""
+) -> Choice:
     """Move to a cluster.
 
+    Args:
+        hint: What to do about a cluster that does not exist, a sentence.
+
     Raises:
+        NoClusterError: There is no cluster at all.
         UnknownClusterError: There is none of that name.
     """
-    orgs = orgs_in(catalog, name)
+    orgs = orgs_in(catalog, name, hint)
     org_name = choice.org_name if choice.org_name in orgs else orgs[0]
     return _settle(catalog, name, org_name, choice.project_name)
 
@@ -45,8 +51,11 @@ def choose_org(catalog: Catalog, choice: Choice, name: Optional[str]) -> Choice:
     """Move to an org, ``None`` for "no org", and to a cluster that has it.
 
     Raises:
+        NoClusterError: There is no cluster at all.
         UnknownOrgError: No cluster has it.
     """
+    if not catalog.orgs_of:
+        raise NoClusterError
     candidates = [choice.cluster_name, *catalog.orgs_of]
     for cluster_name in candidates:
         if cluster_name in catalog.orgs_of and name in orgs_in(catalog, cluster_name):
@@ -60,12 +69,20 @@ def choose_project(catalog: Catalog, choice: Choice, name: str) -> Choice:
     Raises:
         UnknownProjectError: They have none of that name.
     """
-    checked(catalog, attrs.evolve(choice, project_name=name))
-    return attrs.evolve(choice, project_name=name)
+    chosen = attrs.evolve(choice, project_name=name)
+    _require_project(
+        catalog, checked(catalog, attrs.evolve(choice, project_name=None)), name
+    )
+    return chosen
 
 
-def effective(catalog: Catalog, stored: Choice, local: Choice) -> Choice:
+def effective(
+    catalog: Catalog, stored: Choice, local: Choice, hint: str = ""
+) -> Choice:
     """Lay a local file's names over the stored choice, for display.
+
+    Args:
+        hint: What to do about a cluster that does not exist, a sentence.
 
     Raises:
         UnknownClusterError: The cluster that is meant does not exist.
@@ -75,7 +92,7 @@ def effective(catalog: Catalog, stored: Choice, local: Choice) -> Choice:
             stored, project_name=local.project_name or stored.project_name
         )
     cluster_name = local.cluster_name or stored.cluster_name
-    orgs = orgs_in(catalog, cluster_name)
+    orgs = orgs_in(catalog, cluster_name, hint)
     org_name = local.org_name or (
         stored.org_name if stored.org_name in orgs else orgs[0]
     )
@@ -85,8 +102,11 @@ def effective(catalog: Catalog, stored: Choice, local: Choice) -> Choice:
     )
 
 
-def checked(catalog: Catalog, choice: Choice) -> Choice:
+def checked(catalog: Catalog, choice: Choice, hint: str = "") -> Choice:
     """Hold a choice against what there is.
+
+    Args:
+        hint: What to do about a cluster that does not exist, a sentence.
 
     Returns:
         The choice.
@@ -97,32 +117,40 @@ def checked(catalog: Catalog, choice: Choice) -> Choice:
         UnknownOrgError: The cluster does not have its org.
         UnknownProjectError: Cluster and org do not have its project.
     """
-    if not catalog.orgs_of:
-        raise NoClusterError
-    orgs = orgs_in(catalog, choice.cluster_name)
+    orgs = orgs_in(catalog, choice.cluster_name, hint)
     if choice.org_name not in orgs:
         raise UnknownOrgError(
             choice.org_name, orgs, f"The cluster is {choice.cluster_name!r}."
         )
-    projects = catalog.projects_of(str(choice.cluster_name), choice.org_name)
-    if choice.project_name is not None and choice.project_name not in projects:
-        raise UnknownProjectError(
-            choice.project_name,
-            projects,
-            f"The cluster is {choice.cluster_name!r}, the org {choice.org_name!r}.",
-        )
+    if choice.project_name is not None:
+        _require_project(catalog, choice, choice.project_name)
     return choice
 
 
-def orgs_in(catalog: Catalog, cluster_name: Optional[str]) -> List[Optional[str]]:
+def _require_project(catalog: Catalog, choice: Choice, name: str) -> None:
+    projects = catalog.projects_of(str(choice.cluster_name), choice.org_name)
+    if name not in projects:
+        raise UnknownProjectError(
+            name,
+            projects,
+            f"The cluster is {choice.cluster_name!r}, the org {choice.org_name!r}.",
+        )
+
+
+def orgs_in(
+    catalog: Catalog, cluster_name: Optional[str], hint: str = ""
+) -> List[Optional[str]]:
     """Return the orgs of a cluster in order; a cluster without any is for "no org".
 
     Raises:
+        NoClusterError: There is no cluster at all.
         UnknownClusterError: There is no such cluster.
     """
     orgs_of = catalog.orgs_of
+    if not orgs_of:
+        raise NoClusterError
     if cluster_name is None or cluster_name not in orgs_of:
-        raise UnknownClusterError(cluster_name, orgs_of, "fetch() may find newer ones.")
+        raise UnknownClusterError(cluster_name, orgs_of, hint)
     return in_order(orgs_of[cluster_name]) or [None]
 
 

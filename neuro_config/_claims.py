@@ -22,7 +22,8 @@ def claims_of(token: str) -> Dict[str, Any]:
         The claims, empty where the token is no JWT.
     """
     try:
-        return jwt.decode(token, options={"verify_signature": False})
+        claims: Dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        return claims
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
 

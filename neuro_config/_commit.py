@@ -354,7 +354,8 @@ def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None
     for name in os.listdir(storage.location):
         path = storage.file(name)
         if name.startswith(prefix) and path != keep:
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # its owner was faster
+                os.unlink(path)
 
 
 def _discard(path: str) -> None:

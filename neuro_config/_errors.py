@@ -22,7 +22,7 @@
     ├── InvalidTokenError            a token that cannot be used
     ├── PassedConfigError            APOLO_PASSED_CONFIG is absent or malformed
     ├── StorageError                 the directory or a file in it
-    │   ├── UnsafePathError          others could read or write the login
+    │   ├── UnsafePathError          others could change the login
     │   ├── DamagedFileError         our own file does not hold what we wrote
     │   ├── NewerSchemaError         written by a newer version of the library
     │   ├── LockTimeoutError         another process holds the lock too long
@@ -35,7 +35,7 @@
         ├── ConnectionFailedError    nothing was sent
         ├── RequestTimeoutError      no whole answer within the deadline
         ├── RefreshPendingError      a sent refresh whose outcome is not known
-        ├── RefreshFailedError       another process has just tried in vain
+        ├── RefreshFailedError       somebody has just tried in vain
         ├── InsecureURLError         plain http to another machine, foreign host
         └── PlatformError            the server answered something unusable
             ├── TokenRefusedError    authorized: false
@@ -89,7 +89,7 @@ class CannotRefreshError(WrongStateError):
         when = "now" if self.state == "TokenExpired" else "when it has expired"
         return (
             "The token cannot be refreshed, because the login came without a refresh "
-            f"token. Log in again {when}."
+            f"token or without a place to send it to. Log in again {when}."
         )
 
 
@@ -138,7 +138,7 @@ def _listed(names: Iterable[object]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
-class UnknownNameError(ConfigError):
+class UnknownNameError(ConfigError, KeyError):
     """A name that does not exist.
 
     Attributes:
@@ -311,7 +311,7 @@ class StorageError(ConfigError):
 
 
 class UnsafePathError(StorageError):
-    """Somebody else could read or change the login through this path."""
+    """Somebody else could change the login through this path."""
 
 
 class DamagedFileError(StorageError):
@@ -339,7 +339,7 @@ class LockTimeoutError(StorageError):
     def __str__(self) -> str:
         return (
             f"{self.path} is still locked after {self.seconds:.1f} s, by {self.holder}. "
-            "Wait for it to finish or end that process, then try again."
+            "Wait for it to finish, or end it if it hangs, then try again."
         )
 
 
@@ -447,7 +447,7 @@ class RefreshPendingError(NetworkError):
 
 
 class RefreshFailedError(NetworkError):
-    """Another process tried while this one waited, and failed."""
+    """Somebody has just tried and failed: nothing was sent again."""
 
 
 class InsecureURLError(NetworkError):

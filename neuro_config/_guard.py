@@ -11,6 +11,7 @@ from urllib.parse import quote
 from urllib3.util import parse_url
 
 from ._errors import InsecureURLError, InvalidTokenError, MalformedAnswerError
+from ._session import Secret
 
 TOKEN_LIMIT = 1 << 18  # bytes
 
@@ -75,7 +76,7 @@ def bearer(token: str) -> str:
         raise InvalidTokenError(
             "The token is not usable: it is not visible ASCII. Log in again."
         )
-    return f"Bearer {token}"
+    return Secret(f"Bearer {token}")
 
 
 def require_usable(token: object, url: str, where: str) -> str:

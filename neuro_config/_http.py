@@ -37,6 +37,7 @@ import requests
 import urllib3
 import urllib3.exceptions
 
+from ._deadline import Deadline
 from ._errors import (
     ConnectionFailedError,
     MalformedAnswerError,
@@ -44,11 +45,11 @@ from ._errors import (
     RequestTimeoutError,
 )
 from ._guard import require_secure, scheme_and_host, shown, words
+from ._session import SecretBytes
 from ._version import __version__
 
 USER_AGENT = f"neuro_config/{__version__} {requests.utils.default_user_agent()}"
 PIECE = 1 << 16  # bytes
-LONGEST = 86400.0  # seconds of a deadline; the system's timers overflow
 
 T = TypeVar("T")
 
@@ -57,22 +58,6 @@ _RETRIES = {
     # Without a pause: while one process tries to refresh, others wait.
     "POST": urllib3.Retry(total=1),
 }
-
-
-class Deadline:
-    """A point in time by which a whole call has to end.
-
-    Args:
-        seconds: From now.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = min(seconds, LONGEST)
-        self._end = time.monotonic() + self.seconds
-
-    def remaining(self) -> float:
-        """Return the seconds that are left, never less than 0."""
-        return max(0.0, self._end - time.monotonic())
 
 
 class Answer(NamedTuple):
@@ -303,7 +288,7 @@ def _body(answer: requests.Response, limit: int, deadline: Deadline) -> bytes:
             raise _too_late(answer.url, deadline)
     if unzip is not None and not unzip.eof:
         raise unusable("ends too early.")
-    return bytes(body)
+    return SecretBytes(body)
 
 
 def _too_late(url: str, deadline: Deadline) -> RequestTimeoutError:

@@ -204,16 +204,32 @@ def _parse(path: str, data: bytes) -> Dict[str, Any]:
     try:
         return tomli.loads(data.decode())
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        reason = f"is not UTF-8 at line {line}. Save it as UTF-8."
+        place = _end(data[: error.start].decode())
+        reason = f"is not UTF-8 at {place}. Save it as UTF-8."
     except tomli.TOMLDecodeError as error:
-        reason = f"is not TOML: {_clipped(str(error))}."
+        reason = f"is not TOML: {_clipped(_placed(str(error), data.decode()))}."
     except RecursionError:
         reason = "is nested too deeply."
     except ValueError:
         # The one other thing that the parser lets through: Python's bound for digits.
         reason = "holds an integer with too many digits."
     raise UserConfigError(path, reason)
+
+
+def _placed(message: str, document: str) -> str:
+    # The one place that the parser does not count: where the document ends.
+    end = "(at end of document)"
+    if not message.endswith(end):
+        return message
+    # The last line is the last that has something, not the empty one behind it.
+    last = document.rstrip("\r\n")
+    return f"{message[: -len(end)]}(at {_end(last)})"
+
+
+def _end(text: str) -> str:
+    # As the parser counts: both from 1, in characters.
+    line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+    return f"line {line}, column {column}"
 
 
 def _clipped(text: str) -> str:

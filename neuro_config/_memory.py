@@ -5,6 +5,7 @@ For a passed configuration on a read-only home, and for tests.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import weakref
@@ -22,9 +23,8 @@ class MemoryStorage:
     A forked child goes on with a copy of its own.
     """
 
-    location = "memory"
-
     def __init__(self) -> None:
+        self.location = f"memory-{next(_numbers)}"
         self._session: Optional[Session] = None
         self._catalogs: Dict[str, bytes] = {}
         self._make_locks()
@@ -48,7 +48,7 @@ class MemoryStorage:
             LockTimeoutError: Another thread is at it for longer than ``timeout``.
         """
         lock = self._commit
-        _acquire(lock, timeout)
+        self._acquire(lock, timeout)
         try:
             old = self._session
             new = change(old)
@@ -76,8 +76,13 @@ class MemoryStorage:
             LockTimeoutError: Another thread is at it for longer than ``timeout``.
         """
         lock = self._refresh
-        _acquire(lock, timeout)
+        self._acquire(lock, timeout)
         return MemoryRefresher(self, lock)
+
+    def _acquire(self, lock: threading.Lock, timeout: float) -> None:
+        seconds = max(timeout, 0.0)
+        if not lock.acquire(timeout=seconds):
+            raise LockTimeoutError(self.location, "another thread", seconds)
 
     def _make_locks(self) -> None:
         self._commit = threading.Lock()
@@ -110,14 +115,8 @@ class MemoryRefresher:
             lock.release()
 
 
+_numbers = itertools.count(1)
 _storages: weakref.WeakSet[MemoryStorage] = weakref.WeakSet()
-
-
-def _acquire(lock: threading.Lock, timeout: float) -> None:
-    if not lock.acquire(timeout=max(timeout, 0.0)):
-        raise LockTimeoutError(
-            MemoryStorage.location, "another thread", max(timeout, 0.0)
-        )
 
 
 def _drop_inherited() -> None:

@@ -11,7 +11,7 @@ import attrs
 from ._catalog import Catalog
 from ._choice import checked, choose_cluster, choose_project, first_choice
 from ._errors import PassedConfigError
-from ._session import Choice
+from ._session import Choice, Secret
 
 VARIABLES = ("APOLO_PASSED_CONFIG", "NEURO_PASSED_CONFIG")
 
@@ -20,7 +20,7 @@ VARIABLES = ("APOLO_PASSED_CONFIG", "NEURO_PASSED_CONFIG")
 class PassedConfig:
     """A login and a choice."""
 
-    token: str = attrs.field(repr=False)
+    token: str = attrs.field(converter=Secret)
     cluster: str
     url: str
     org_name: Optional[str] = None
@@ -56,23 +56,27 @@ def decode(config_data: Optional[str], environ: Mapping[str, str]) -> PassedConf
     """
     where = "config_data"
     if config_data is None:
-        for where in VARIABLES:
-            config_data = environ.get(where)
-            if config_data:
-                break
-        else:
-            raise PassedConfigError(
-                f"Neither {' nor '.join(VARIABLES)} is set: the platform sets them in "
-                "jobs that are started with the option to pass the configuration."
-            )
+        where = next((name for name in VARIABLES if environ.get(name)), "")
+        config_data = environ.get(where)
+    del environ  # no traceback shows it
+    if config_data is None:
+        raise PassedConfigError(
+            f"Neither {' nor '.join(VARIABLES)} is set: the platform sets them in "
+            "jobs that are started with the option to pass the configuration."
+        )
+    config_data = Secret(config_data)
     try:
         # Tools that make base64 break its lines.
-        data = base64.b64decode("".join(config_data.split()), validate=True)
-        fields = json.loads(data)
+        fields = json.loads(
+            base64.b64decode("".join(config_data.split()), validate=True)
+        )
     except (ValueError, RecursionError):
         raise PassedConfigError(f"{where} is not base64 of JSON.") from None
     if not isinstance(fields, dict):
+        del fields
         raise PassedConfigError(f"{where} is not base64 of a JSON object.")
+    if isinstance(fields.get("token"), str):
+        fields["token"] = Secret(fields["token"])
     return PassedConfig(
         token=_text(fields, "token", where),
         cluster=_text(fields, "cluster", where),

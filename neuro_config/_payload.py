@@ -139,7 +139,10 @@ def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
         if status == 200:
             raise MalformedAnswerError(url, error.reason, error.where, status) from None
     said = said or body[: 4 * _SAID + 4].decode(errors="replace").strip() or "nothing"
-    raise PlatformError(url, f"answered {status}: {_printable(said)}", status)
+    advice = ""
+    if status == 404:
+        advice = ". Is this the URL of the platform's API, https://.../api/v1?"
+    raise PlatformError(url, f"answered {status}: {_printable(said)}{advice}", status)
 
 
 def _error(raw: Any) -> Optional[str]:

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional
 
 import requests
 
+from ._deadline import Deadline
 from ._errors import (
     AuthError,
     MalformedAnswerError,
@@ -20,9 +21,10 @@ from ._errors import (
     SessionEndedError,
 )
 from ._guard import TOKEN_LIMIT, bearer, require_usable, shown, without, words
-from ._http import Deadline, Http
+from ._http import Http
 from ._payload import ServerConfig, parse_config
-from ._session import AuthConfig
+from ._session import AuthConfig, Secret
+from ._states import INVALID_GRANT
 
 CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
 
@@ -148,13 +150,17 @@ def parse_token_answer(
     except (ValueError, RecursionError):
         answer = None
     if status in _REFUSALS and status != _REQUEST_TIMEOUT:
-        raise _refusal(status, answer if isinstance(answer, dict) else {}, secrets)
-    if status != 200:
-        raise PlatformError(
-            url, f"answered with HTTP status {status}. Try again later.", status
+        raise _refusal(
+            status, answer if isinstance(answer, dict) else {}, body, secrets
         )
+    if status != 200:
+        said = _said(body, secrets)
+        raise PlatformError(url, f"answered {status}: {said}. Try again later.", status)
     if not isinstance(answer, dict):
         raise MalformedAnswerError(url, "is no JSON object.", status=status)
+    for name, value in answer.items():
+        if isinstance(value, str):  # all but a few are tokens; no traceback shows them
+            answer[name] = Secret(value)
     require_usable(answer.get("access_token"), url, "access_token")
     if answer.get("refresh_token") in (None, ""):
         answer.pop("refresh_token", None)
@@ -164,16 +170,19 @@ def parse_token_answer(
 
 
 def _refusal(
-    status: int, fields: Mapping[str, object], secrets: Iterable[str]
+    status: int, fields: Mapping[str, object], body: bytes, secrets: Iterable[str]
 ) -> AuthError:
     code = fields.get("error")
     said = fields.get("error_description")
     description = words(without(said, *secrets)) if isinstance(said, str) else ""
-    if code == "invalid_grant":
-        return SessionEndedError(code, description)
+    if code == INVALID_GRANT:
+        return SessionEndedError(INVALID_GRANT, description)
     if isinstance(code, str) and code:
         return AuthError(words(without(code, *secrets)), description)
-    return AuthError(
-        f"http_{status}",
-        description or "it does not say why; try again later, or log in again",
-    )
+    said = description or _said(body, secrets)
+    return AuthError(f"http_{status}", f"{said}; try again later, or log in again")
+
+
+def _said(body: bytes, secrets: Iterable[str]) -> str:
+    text = without(body[:4096].decode(errors="replace"), *secrets)
+    return words(text).strip() or "it does not say why"

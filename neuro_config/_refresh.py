@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional
 
-import attrs
-
+from . import _unsaved
+from ._deadline import Deadline
 from ._errors import (
     AuthError,
     CannotRefreshError,
@@ -35,7 +35,6 @@ from ._errors import (
     StorageError,
 )
 from ._guard import shown
-from ._http import Deadline
 from ._platform import PlatformClient
 from ._session import RefreshFailure, RefreshMark, Session, Token, hash_of
 from ._signals import deferred
@@ -43,6 +42,7 @@ from ._states import (
     TokenExpired,
     at,
     fail_refresh,
+    is_over,
     is_spent,
     mark_refresh,
     refresh,
@@ -50,45 +50,16 @@ from ._states import (
     step,
     stored,
 )
-from ._storage import Change, Refresher, Storage
+from ._storage import Refresher, Storage
+from ._unsaved import Unsaved
 
 FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
+RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
 logger = logging.getLogger("neuro_config")
-
-
-@attrs.frozen
-class Unsaved:
-    """An answer that the disk refused, with the right to refresh held on to.
-
-    Args:
-        session: What would be stored.
-        refresher: Held until ``save`` succeeds or the process ends.
-        change: What ``save`` commits.
-    """
-
-    session: Session
-    refresher: Refresher = attrs.field(repr=False)
-    change: Change = attrs.field(repr=False)
-
-    def save(self, timeout: float) -> Optional[Session]:
-        """Try again to commit the answer.
-
-        Args:
-            timeout: Seconds to wait for the commit lock.
-
-        Returns:
-            What is stored now.
-
-        Raises:
-            StorageError: The disk still refuses.
-        """
-        session = self.refresher.update(self.change, timeout)
-        self.refresher.release()
-        return session
 
 
 def renew(
@@ -100,7 +71,7 @@ def renew(
     doing: str,
     deadline: Deadline,
     early: bool = False,
-) -> Tuple[Session, Optional[Unsaved]]:
+) -> Session:
     """Get a token other than the one that is held.
 
     Args:
@@ -113,7 +84,7 @@ def renew(
         early: The held token is still valid: if somebody else is at it, it will do.
 
     Returns:
-        The session with the new token, and what could not be saved of it.
+        The session with the new token; if that could not be saved, ``_unsaved`` has it.
 
     Raises:
         LockTimeoutError: Somebody holds a lock until the deadline.
@@ -125,26 +96,25 @@ def renew(
         StorageError: The disk does not take a commit; nothing was sent.
     """
     started = clock()
-    unsaved = None
+    # While an answer waits to be saved this very process holds the right to refresh.
+    _unsaved.save(storage.location, deadline.remaining())
     try:
         refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
     except LockTimeoutError:
         if early:
-            return held, None
+            return held
         raise
     try:
         current = same_login(storage.read(), held.login_id, doing)
         if _is_newer(current, held, clock()):
-            return current, None
+            return current
         _require_sendable(current, started, clock())
         # The answer must not get lost between the network and the disk.
         with deferred():
-            current, unsaved = _spend(
-                storage, client, clock, current, doing, refresher, deadline
-            )
-        return current, unsaved
+            return _spend(storage, client, clock, current, doing, refresher, deadline)
     finally:
-        if unsaved is None:
+        waiting = _unsaved.find(storage.location)
+        if waiting is None or waiting.refresher is not refresher:
             refresher.release()
 
 
@@ -161,7 +131,10 @@ def failure_after(session: Session, now: float, error: ConfigError) -> RefreshFa
     """
     count = session.refresh_failure.count + 1 if session.refresh_failure else 1
     pause = min(FIRST_PAUSE * 2.0 ** min(count - 1, 9), LONGEST_PAUSE)
-    return RefreshFailure(now, count, now + pause, str(error))
+    code, reason = None, str(error)
+    if isinstance(error, AuthError):
+        code, reason = error.code, error.description
+    return RefreshFailure(now, count, now + pause, reason, code)
 
 
 def token_from(
@@ -205,23 +178,43 @@ def _is_newer(current: Session, held: Session, now: float) -> bool:
 
 
 def _require_sendable(current: Session, started: float, now: float) -> None:
-    if current.token.refresh_token is None or current.auth is None:
-        raise CannotRefreshError(type(at(current, now)).__name__, "refresh")
-    url = shown(current.auth.token_url)
-    failure = current.refresh_failure
-    if failure is not None and started <= failure.failed_at <= now:
-        raise RefreshFailedError(
-            url, f"another process has just tried: {failure.reason}"
-        )
-    if is_spent(current) and type(at(current, now)) is not TokenExpired:
-        assert current.refresh_sent is not None
-        sent_at = in_words(current.refresh_sent.sent_at)
+    token, auth, failure = current.token, current.auth, current.refresh_failure
+    state = at(current, now)
+    if token.refresh_token is None or auth is None:
+        raise CannotRefreshError(type(state).__name__, "refresh")
+    url = shown(auth.token_url)
+    if failure is not None and (
+        is_over(current) or started <= failure.failed_at <= now
+    ):
+        raise _failed_for_another(current, failure, url)
+    if not is_spent(current):
+        return
+    if type(state) is not TokenExpired:
         raise RefreshPendingError(
             url,
-            f"the answer to the refresh sent at {sent_at} got lost. Sending it again "
-            "could end the login, so that waits until the token, which is still "
-            "valid, has expired.",
+            f"the answer to the refresh sent at {_lost_at(current)} got lost. Sending "
+            "it again could end the login, so that waits until the token, which is "
+            "still valid, has expired.",
         )
+    if failure is not None and 0 <= now - failure.failed_at < RESEND_PAUSE:
+        raise _failed_for_another(current, failure, url)
+
+
+def _failed_for_another(
+    current: Session, failure: RefreshFailure, url: str
+) -> ConfigError:
+    """Make the error that the one who tried has got."""
+    if failure.code is None:
+        when = in_words(failure.failed_at)
+        return RefreshFailedError(url, f"tried at {when}: {failure.reason}")
+    if is_over(current):
+        return SessionEndedError(failure.code, failure.reason, _lost_at(current))
+    return AuthError(failure.code, failure.reason)
+
+
+def _lost_at(session: Session) -> Optional[str]:
+    mark = session.refresh_sent
+    return in_words(mark.sent_at) if mark is not None and is_spent(session) else None
 
 
 def _spend(
@@ -232,7 +225,7 @@ def _spend(
     doing: str,
     refresher: Refresher,
     deadline: Deadline,
-) -> Tuple[Session, Optional[Unsaved]]:
+) -> Session:
     spent, auth = current.token.refresh_token, current.auth
     assert spent is not None
     assert auth is not None
@@ -249,7 +242,7 @@ def _spend(
 
     def forget(mark: Optional[RefreshMark], error: ConfigError) -> None:
         def change(session: Optional[Session]) -> Optional[Session]:
-            if session is None or not _holds(session, current.login_id, spent):
+            if session is None or not _holds(session, current):
                 return session
             failure = failure_after(session, clock(), error)
             return stored(step(at(session, clock()), fail_refresh, failure, mark))
@@ -267,10 +260,8 @@ def _spend(
     except SessionEndedError as error:
         newest = same_login(storage.read(), current.login_id, doing)
         if _is_newer(newest, current, clock()):
-            return newest, None
-        ended = SessionEndedError(
-            error.code, error.description, in_words(lost.sent_at) if lost else None
-        )
+            return newest
+        ended = SessionEndedError(error.code, error.description, _lost_at(current))
         forget(lost, ended)
         raise ended from None
     except (AuthError, ConnectionFailedError, InsecureURLError) as error:
@@ -283,7 +274,7 @@ def _spend(
     token = token_from(answer, clock(), spent)
 
     def save(session: Optional[Session]) -> Optional[Session]:
-        if session is None or not _holds(session, current.login_id, spent):
+        if session is None or not _holds(session, current):
             return session
         return stored(step(at(session, clock()), refresh, token))
 
@@ -291,14 +282,13 @@ def _spend(
         saved = refresher.update(save, deadline.remaining())
     except StorageError as error:
         logger.warning("The new token is valid but could not be saved yet: %s", error)
-        kept = stored(step(at(current, clock()), refresh, token))
-        assert kept is not None
-        return kept, Unsaved(kept, refresher, save)
-    return same_login(saved, current.login_id, doing), None
+        _unsaved.keep(storage.location, Unsaved(refresher, save))
+        return same_login(save(current), current.login_id, doing)
+    return same_login(saved, current.login_id, doing)
 
 
-def _holds(session: Session, login_id: str, spent: str) -> bool:
-    return session.login_id == login_id and session.token.refresh_token == spent
+def _holds(session: Session, sent: Session) -> bool:
+    return session.login_id == sent.login_id and session.token == sent.token
 
 
 def in_words(moment: float) -> str:

@@ -21,8 +21,26 @@ SCHEMA = 1
 T = TypeVar("T")
 
 
-def _hidden(value: object) -> str:
-    return "None" if value is None else "'***'"
+class Secret(str):
+    """A text that no repr shows: no value's, no log's, no traceback's with locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class SecretBytes(bytes):
+    """Bytes that no repr shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'***'"
+
+
+def _secret(text: Optional[str]) -> Optional[Secret]:
+    return None if text is None else Secret(text)
 
 
 @attrs.frozen
@@ -50,10 +68,10 @@ class Token:
     until the platform refuses it.
     """
 
-    access_token: str = attrs.field(repr=_hidden)
+    access_token: str = attrs.field(converter=Secret)
     obtained_at: float
     expires_at: Optional[float] = None
-    refresh_token: Optional[str] = attrs.field(default=None, repr=_hidden)
+    refresh_token: Optional[str] = attrs.field(default=None, converter=_secret)
 
 
 @attrs.frozen
@@ -82,12 +100,14 @@ class RefreshFailure:
         no_early_refresh_before: Until then nobody refreshes a token that is still
             valid, seconds since the epoch.
         reason: What happened, for people.
+        code: OAuth's error code where the authorization server refused, else ``None``.
     """
 
     failed_at: float
     count: int
     no_early_refresh_before: float
     reason: str
+    code: Optional[str] = None
 
 
 @attrs.frozen
@@ -248,6 +268,7 @@ def _decode_failure(table: Mapping[str, Any]) -> RefreshFailure:
         count=_get(table, "count", int),
         no_early_refresh_before=_number(table, "no_early_refresh_before"),
         reason=_get(table, "reason", str),
+        code=_optional(table, "code", str),
     )
 
 

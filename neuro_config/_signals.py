@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from types import FrameType
@@ -21,9 +22,14 @@ def deferred() -> Iterator[None]:
         yield
         return
     received: List[int] = []
+    pid = os.getpid()
 
     def note(number: int, frame: Optional[FrameType]) -> None:
-        if number not in received:
+        if os.getpid() != pid:  # a child that another thread forked has no such block
+            restore(signal.SIGTERM)
+            restore(signal.SIGINT)
+            signal.raise_signal(number)
+        elif number not in received:
             received.append(number)
         elif number == signal.SIGINT:
             received.remove(number)  # this one stands for both

@@ -29,6 +29,7 @@ from ._session import (
 )
 
 FOREVER = float("inf")  # seconds since the epoch
+INVALID_GRANT = "invalid_grant"  # OAuth's word for a dead refresh token
 EARLY = 0.75  # of a token's life; from then on a refresh is tried
 
 
@@ -189,12 +190,23 @@ def fresh_until(session: Optional[Session]) -> float:
     token, failure = session.token, session.refresh_failure
     if token.expires_at is None:
         return FOREVER
-    if token.refresh_token is None:
+    if not can_refresh(session) or is_over(session):
         return token.expires_at
     early = token.obtained_at + EARLY * (token.expires_at - token.obtained_at)
     if failure is not None:
         early = max(early, failure.no_early_refresh_before)
     return min(early, token.expires_at)
+
+
+def can_refresh(session: Session) -> bool:
+    """Tell whether there is a refresh token and a place to send it to."""
+    return session.token.refresh_token is not None and session.auth is not None
+
+
+def is_over(session: Session) -> bool:
+    """Tell whether the authorization server has said that the refresh token is dead."""
+    failure = session.refresh_failure
+    return failure is not None and failure.code == INVALID_GRANT
 
 
 def is_spent(session: Session) -> bool:

@@ -10,7 +10,9 @@ goes the same way: read under the lock, ``step``, write.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import threading
+import weakref
+from contextlib import contextmanager, suppress
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,20 +26,23 @@ from typing import (
 
 import attrs
 
+from . import _unsaved
+from ._deadline import Deadline
 from ._errors import (
     ConfigError,
+    LoginChangedError,
     NotLoggedInError,
     StorageError,
     StorageWriteError,
     SwitchOverriddenError,
-    WrongStateError,
 )
 from ._files import FileStorage
-from ._local import read_local_choice
-from ._session import Choice, Session, Token
+from ._local import LocalChoice, read_local_choice
+from ._session import Choice, Secret, Session, Token
 from ._states import (
     TokenExpired,
     at,
+    can_refresh,
     fetch,
     fresh_until,
     is_spent,
@@ -48,7 +53,7 @@ from ._states import (
     stored,
     switch,
 )
-from ._view import Snapshot, StoreView
+from ._view import Binding, Snapshot, StoreView
 
 if TYPE_CHECKING:
     import requests
@@ -56,16 +61,33 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
-    from ._http import Deadline
     from ._payload import ServerConfig
     from ._platform import PlatformClient
     from ._plugins import PluginManager
-    from ._refresh import Unsaved
+    from ._storage import Storage
 
 DEFAULT_API_URL = "https://api.apolo.us/api/v1"
 TIMEOUT = 30.0  # seconds, of a whole call
 EARLY_TIMEOUT = 5.0  # seconds, of a refresh that is not needed yet
+SAVE_PAUSE = 5.0  # seconds between two tries to save an answer
 REFUSED_AGE = 300.0  # seconds; a younger token that is refused means an outage
+
+
+_SECONDS: Any = attrs.validators.and_(
+    attrs.validators.instance_of((int, float)), attrs.validators.ge(0)
+)
+
+
+class _Call:
+    """One call of a method: its name, the binding it began with, its deadline."""
+
+    __slots__ = ("binding", "deadline", "doing", "login_id")
+
+    def __init__(self, doing: str, binding: Binding, deadline: Deadline) -> None:
+        self.doing = doing
+        self.binding = binding
+        self.login_id = binding.login_id
+        self.deadline = deadline
 
 
 @attrs.define(eq=False, repr=False)
@@ -74,8 +96,8 @@ class ConfigStore(StoreView):
 
     It works logged out as well, and on a damaged directory, so that one can log in.
     Threads may share a store. Unless a method says otherwise, each ends within
-    ``timeout`` seconds and raises a ``ConfigError`` that leaves the stored state as
-    it was.
+    ``timeout`` seconds and raises a ``ConfigError``; user, choice and catalog are then
+    as they were. A refresh on the way is noted, and its token kept.
 
     Args:
         path: The directory; else ``$NEUROMATION_CONFIG``, else ``~/.neuro``.
@@ -91,17 +113,22 @@ class ConfigStore(StoreView):
     """
 
     _http: Optional[requests.Session] = attrs.field(default=None, kw_only=True)
-    _timeout: float = attrs.field(default=TIMEOUT, kw_only=True)
-    _unsaved: Optional[Unsaved] = attrs.field(default=None, init=False)
+    _timeout: float = attrs.field(default=TIMEOUT, validator=_SECONDS, kw_only=True)
+    _directory: Optional[str] = attrs.field(default=None, init=False)
+    _rebinding: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _plugins: Optional[PluginManager] = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self._storage is None:
             self._storage = FileStorage(self._path)
+            self._directory = self._storage.location
+        elif self._path is not None:
+            self._directory = FileStorage(self._path).location
+        _stores.add(self)
         try:
             self.reload()
         except StorageError as error:
-            self._snapshot = Snapshot(None, read_local_choice(), error)
+            self._binding = Binding(Snapshot(None, read_local_choice(), error))
 
     # -------------------------------------------------------------- transitions
 
@@ -111,7 +138,8 @@ class ConfigStore(StoreView):
         Raises:
             StorageError: It cannot be read; the snapshot stays.
         """
-        self._adopt(self._read())
+        with self._rebinding:
+            self._bind(self._read(Deadline(self._timeout)))
 
     def login_with_token(
         self, token: str, *, url: Union[str, URL, None] = None
@@ -130,6 +158,8 @@ class ConfigStore(StoreView):
         """
         from ._choice import first_choice
 
+        if isinstance(token, str):
+            token = Secret(token)  # no traceback shows it
         self._log_in(self._bare_token(token), url, first_choice)
 
     def login_with_passed_config(self, config_data: Optional[str] = None) -> None:
@@ -149,17 +179,19 @@ class ConfigStore(StoreView):
         """
         from ._passed_config import decode
 
+        deadline = Deadline(self._timeout)
+        config_data = config_data and Secret(config_data)  # no traceback shows it
         passed = decode(config_data, os.environ)
         token = self._bare_token(passed.token)
+        login = self._ask_for_login(token, passed.url, passed.choose, deadline)
         try:
-            self._log_in(token, passed.url, passed.choose)
+            self._store_login(self._storage, login, deadline)
         except StorageWriteError as error:
             if not error.is_read_only:
                 raise
             from ._memory import MemoryStorage
 
-            self._storage = MemoryStorage()
-            self._log_in(token, passed.url, passed.choose)
+            self._store_login(MemoryStorage(), login, deadline)
 
     def fetch(self) -> None:
         """Ask the platform what there is, and store it.
@@ -179,21 +211,27 @@ class ConfigStore(StoreView):
         from ._catalog import encode, in_memory
         from ._choice import checked, effective, first_choice
 
-        deadline = self._deadline()
-        session, config = self._ask(self._valid("fetch", deadline), deadline)
+        call = self._call("fetch")
+        session, config = self._ask(call, self._valid(call))
         data = encode(config, session.api_url)
         fetched = in_memory(data)
 
-        def change(session: Optional[Session]) -> Optional[Session]:
-            same = same_login(session, self._login_id, "fetch")
+        def change(stored_now: Optional[Session]) -> Optional[Session]:
+            # What was fetched is of the login that was asked for, whoever is bound now.
+            same = same_login(stored_now, session.login_id, "fetch")
             choice = same.choice
             if choice.cluster_name is None:
                 choice = first_choice(fetched)
             state = at(same, self._clock())
             return stored(step(state, fetch, fetched.digest, config.auth, choice))
 
-        session = self._update("fetch", change, deadline.remaining(), catalog=data)
-        checked(fetched, effective(fetched, session.choice, self._local))
+        saved = self._update(call, change, catalog=data)
+        snapshot = call.binding.snapshot
+        local = snapshot.named()
+        if saved.choice == local == Choice():
+            return  # nothing was chosen, so nothing is gone
+        hint = snapshot.hint()
+        checked(fetched, effective(fetched, saved.choice, local, hint), hint)
 
     def switch_cluster(self, name: str) -> None:
         """Choose a cluster; the org and the project are kept where it has them.
@@ -207,11 +245,12 @@ class ConfigStore(StoreView):
             NotLoggedInError, LoginChangedError: As ``fetch``.
             StorageError: It cannot be stored.
         """
+        from ._catalog import FETCH_HINT
         from ._choice import choose_cluster
 
         self._switch(
             "switch_cluster",
-            lambda catalog, choice: choose_cluster(catalog, choice, name),
+            lambda catalog, choice: choose_cluster(catalog, choice, name, FETCH_HINT),
             "cluster_name",
         )
 
@@ -268,9 +307,9 @@ class ConfigStore(StoreView):
             AuthError, NetworkError: The authorization server refuses or fails.
             StorageError: The disk takes no commit; nothing was sent.
         """
-        deadline = self._deadline()
-        stored_now = self._stored("refresh_token")
-        self._renew(self._snapshot.session or stored_now, "refresh_token", deadline)
+        call = self._call("refresh_token")
+        held = call.binding.snapshot.session
+        self._renew(call, held or self._stored(call))
 
     def logout(self) -> None:
         """Remove the login, whatever its condition, and what was set aside of it.
@@ -278,13 +317,15 @@ class ConfigStore(StoreView):
         Raises:
             StorageError: It cannot be removed.
         """
-        self._drop_unsaved()
-        session = self._storage.update(
-            lambda session: stored(step(at(session, self._clock()), log_out)),
-            self._timeout,
-            replace=True,
-        )
-        self._adopt(session)
+        deadline = Deadline(self._timeout)
+        with self._rebinding:
+            session = self._storage.update(
+                lambda session: stored(step(at(session, self._clock()), log_out)),
+                deadline.remaining(),
+                replace=True,
+            )
+            _unsaved.drop(self._storage.location)
+            self._bind(session)
 
     # --------------------------------------------------------------------- use
 
@@ -304,17 +345,18 @@ class ConfigStore(StoreView):
                 refuses or fails.
             StorageError: The disk cannot be read, or takes no commit.
         """
-        snapshot = self._snapshot
+        snapshot = self._binding.snapshot
         if self._clock() < snapshot.fresh_until:
             return snapshot.access_token
-        session = self._stored("token")
+        call = self._call("token")
+        session = self._stored(call)
         now = self._clock()
         if type(at(session, now)) is TokenExpired:
-            session = self._renew(session, "token", self._deadline())
+            session = self._renew(call, session)
         elif now >= fresh_until(session) and not is_spent(session):
-            session = self._renew_early(session)
-        self._adopt(session)
-        return session.token.access_token
+            session = self._renew_early(call, session)
+        self._adopt(call, session)
+        return str(session.token.access_token)
 
     @property
     def auth(self) -> requests.auth.AuthBase:
@@ -337,40 +379,51 @@ class ConfigStore(StoreView):
 
         if self._plugins is None:
             self._plugins = load_plugins()
-        return load_user_config(self.path / "user.toml", plugins=self._plugins)
+        file = self._directory and os.path.join(self._directory, "user.toml")
+        return load_user_config(file, plugins=self._plugins)
 
     # ---------------------------------------------------------------- machinery
 
     def _origins(self) -> Tuple[str, ...]:
         return tuple(self._catalog("auth").origins)
 
-    def _adopt(self, session: Optional[Session]) -> None:
-        unsaved = self._unsaved
-        super()._adopt(session if unsaved is None else unsaved.change(session))
+    def _call(self, doing: str) -> _Call:
+        return _Call(doing, self._binding, Deadline(self._timeout))
 
-    def _read(self) -> Optional[Session]:
-        session = self._storage.read()
-        unsaved = self._unsaved
-        if unsaved is not None:
-            session = self._save(unsaved, session)
-        return session
+    def _show(self, session: Optional[Session]) -> Snapshot:
+        """Make the snapshot of what is stored, an answer that is not saved yet included."""
+        local = read_local_choice()
+        location = self._storage.location
+        if _unsaved.find(location) is None:
+            return Snapshot(session, local)
+        look_again_at = self._clock() + SAVE_PAUSE
+        return Snapshot(
+            _unsaved.seen(location, session), local, look_again_at=look_again_at
+        )
+
+    def _bind(self, session: Optional[Session]) -> None:
+        self._binding = Binding(self._show(session))
+
+    def _adopt(self, call: _Call, session: Optional[Session]) -> None:
+        call.binding.snapshot = self._show(session)
+
+    def _read(self, deadline: Deadline) -> Optional[Session]:
+        location = self._storage.location
+        with suppress(StorageError):  # it is used as if it were saved
+            _unsaved.save(location, min(EARLY_TIMEOUT, deadline.remaining()))
+        return _unsaved.seen(location, self._storage.read())
 
     @contextmanager
-    def _noticing_logout(self) -> Iterator[None]:
+    def _noticing_logout(self, call: _Call) -> Iterator[None]:
         try:
             yield
         except NotLoggedInError:
-            self._adopt(None)
+            self._adopt(call, None)
             raise
 
-    def _stored(self, doing: str) -> Session:
-        with self._noticing_logout():
-            return same_login(self._read(), self._login_id, doing)
-
-    def _deadline(self, seconds: Optional[float] = None) -> Deadline:
-        from ._http import Deadline
-
-        return Deadline(self._timeout if seconds is None else seconds)
+    def _stored(self, call: _Call) -> Session:
+        with self._noticing_logout(call):
+            return same_login(self._read(call.deadline), call.login_id, call.doing)
 
     def _client(self) -> PlatformClient:
         from ._platform import PlatformClient
@@ -379,45 +432,30 @@ class ConfigStore(StoreView):
 
     def _update(
         self,
-        doing: str,
+        call: _Call,
         change: Callable[[Optional[Session]], Optional[Session]],
-        timeout: float,
         **options: Any,
     ) -> Session:
-        with self._noticing_logout():
-            session = self._storage.update(change, timeout, **options)
-        self._adopt(session)
-        return self._session(doing)
+        with self._noticing_logout(call):
+            session = self._storage.update(change, call.deadline.remaining(), **options)
+            self._adopt(call, session)
+            return same_login(session, call.login_id, call.doing)
 
     def _switch(
         self, doing: str, choose: Callable[[Catalog, Choice], Choice], field: str
     ) -> None:
-        self._stored(doing)
+        call = self._call(doing)
 
         def change(session: Optional[Session]) -> Optional[Session]:
-            same = same_login(session, self._login_id, doing)
+            same = same_login(session, call.login_id, doing)
+            local = read_local_choice()
+            _require_no_override(local, field)
             catalog = self._open(same, doing)
             choice = choose(catalog, same.choice)
-            self._require_effect(catalog, choice, field)
+            _require_effect(local, catalog, choice, field)
             return stored(step(at(same, self._clock()), switch, choice))
 
-        self._update(doing, change, self._timeout)
-
-    def _require_effect(self, catalog: Catalog, choice: Choice, field: str) -> None:
-        """Refuse a switch that the local file overrides."""
-        from ._choice import effective
-
-        file = read_local_choice()
-        if file.error is not None:
-            raise file.error
-        named = attrs.asdict(file.choice)
-        shown = effective(catalog, choice, file.choice)
-        if named[field] is None and getattr(shown, field) == getattr(choice, field):
-            return
-        names = (field, "org_name", "cluster_name")
-        name = next(name for name in names if named[name] is not None)
-        key = f"job.{name.replace('_', '-')}"
-        raise SwitchOverriddenError(key, named[name], str(file.path))
+        self._update(call, change)
 
     def _log_in_with_answer(
         self, answer: Mapping[str, Any], url: Union[str, URL, None]
@@ -445,15 +483,25 @@ class ConfigStore(StoreView):
         url: Union[str, URL, None],
         choose: Callable[[Catalog], Choice],
     ) -> None:
-        """Store a login whose token the platform accepts; every login ends here."""
+        deadline = Deadline(self._timeout)
+        login = self._ask_for_login(token, url, choose, deadline)
+        self._store_login(self._storage, login, deadline)
+
+    def _ask_for_login(
+        self,
+        token: Token,
+        url: Union[str, URL, None],
+        choose: Callable[[Catalog], Choice],
+        deadline: Deadline,
+    ) -> Tuple[Session, bytes]:
+        """Make the session and the catalog of a token that the platform accepts."""
         from ._catalog import encode, in_memory
         from ._claims import username_of
 
-        deadline = self._deadline()
         api_url = str(url or DEFAULT_API_URL).rstrip("/")
         config = self._client().get_config(api_url, token.access_token, deadline)
         if not config.authorized:
-            raise _refused(api_url)
+            raise _refused(api_url, "check the token and the URL")
         data = encode(config, api_url)
         catalog = in_memory(data)
         session = Session(
@@ -465,70 +513,74 @@ class ConfigStore(StoreView):
             choice=choose(catalog),
             auth=config.auth,
         )
-        self._drop_unsaved()
-        self._adopt(
-            self._storage.update(
+        return session, data
+
+    def _store_login(
+        self, storage: Storage, login: Tuple[Session, bytes], deadline: Deadline
+    ) -> None:
+        """Store a login in the place of whatever is there; every login ends here."""
+        session, data = login
+        with self._rebinding:
+            saved = storage.update(
                 lambda old: stored(step(at(old, self._clock()), log_in, session)),
                 deadline.remaining(),
                 catalog=data,
                 replace=True,
             )
-        )
+            self._storage = storage
+            _unsaved.drop(storage.location)
+            self._bind(saved)
 
-    def _valid(self, doing: str, deadline: Deadline) -> Session:
-        session = self._stored(doing)
+    def _valid(self, call: _Call) -> Session:
+        session = self._stored(call)
         if type(at(session, self._clock())) is TokenExpired:
-            session = self._renew(session, doing, deadline)
+            session = self._renew(call, session)
         return session
 
-    def _ask(
-        self, session: Session, deadline: Deadline
-    ) -> Tuple[Session, ServerConfig]:
+    def _ask(self, call: _Call, session: Session) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
         client = self._client()
         config = client.get_config(
-            session.api_url, session.token.access_token, deadline
+            session.api_url, session.token.access_token, call.deadline
         )
         if config.authorized:
             return session, config
         # A refusal may be an outage of the platform's auth service: only a token that
         # is stored still and not young is worth a refresh.
-        newest = self._stored("fetch")
+        newest = self._stored(call)
         if newest.token == session.token:
             age = self._clock() - session.token.obtained_at
-            if age <= REFUSED_AGE or session.token.refresh_token is None:
+            if age <= REFUSED_AGE or not can_refresh(session):
                 raise _refused(session.api_url)
-            newest = self._renew(session, "fetch", deadline)
-        config = client.get_config(newest.api_url, newest.token.access_token, deadline)
+            newest = self._renew(call, session)
+        config = client.get_config(
+            newest.api_url, newest.token.access_token, call.deadline
+        )
         if not config.authorized:
             raise _refused(session.api_url)
         return newest, config
 
-    def _renew(
-        self, held: Session, doing: str, deadline: Deadline, *, early: bool = False
-    ) -> Session:
+    def _renew(self, call: _Call, held: Session, *, early: bool = False) -> Session:
         from ._refresh import renew
 
-        with self._noticing_logout():
-            session, unsaved = renew(
+        left = call.deadline.remaining()
+        with self._noticing_logout(call):
+            session = renew(
                 self._storage,
                 self._client(),
                 self._clock,
                 held,
-                doing=doing,
-                deadline=deadline,
+                doing=call.doing,
+                deadline=Deadline(min(EARLY_TIMEOUT, left)) if early else call.deadline,
                 early=early,
             )
-        if unsaved is not None:
-            self._unsaved = unsaved
-        self._adopt(session)
+        self._adopt(call, session)
         return session
 
-    def _renew_early(self, session: Session) -> Session:
+    def _renew_early(self, call: _Call, session: Session) -> Session:
         try:
-            deadline = self._deadline(min(EARLY_TIMEOUT, self._timeout))
-            return self._renew(session, "token", deadline, early=True)
-        except WrongStateError:
+            return self._renew(call, session, early=True)
+        except (NotLoggedInError, LoginChangedError):
             raise
         except ConfigError as error:
             from ._refresh import failure_after, logger
@@ -538,31 +590,50 @@ class ConfigStore(StoreView):
             failure = failure_after(session, self._clock(), error)
             return attrs.evolve(session, refresh_failure=failure)
 
-    def _save(self, unsaved: Unsaved, session: Optional[Session]) -> Optional[Session]:
-        """Try again to save an answer; if that fails, see it as saved all the same."""
-        if not unsaved.refresher.held:  # a forked child: saving is the parent's
-            return unsaved.change(session)
-        try:
-            session = unsaved.save(min(EARLY_TIMEOUT, self._timeout))
-        except StorageError:
-            return unsaved.change(session)
-        self._unsaved = None
-        return session
-
-    def _drop_unsaved(self) -> None:
-        unsaved, self._unsaved = self._unsaved, None
-        if unsaved is not None:
-            unsaved.refresher.release()
-
 
 Config = ConfigStore  # its name in the reference
 
 
-def _refused(api_url: str) -> ConfigError:
+def _require_no_override(local: LocalChoice, field: str) -> None:
+    if local.error is not None:
+        raise local.error
+    name = getattr(local.choice, field)
+    if name is not None:
+        key = f"job.{field.replace('_', '-')}"
+        raise SwitchOverriddenError(key, name, str(local.path))
+
+
+def _require_effect(
+    local: LocalChoice, catalog: Catalog, choice: Choice, field: str
+) -> None:
+    """Refuse a switch whose effect other names of the local file take away."""
+    from ._choice import effective
+
+    hint = f"It is named in {local.path}: mend that line."
+    shown = effective(catalog, choice, local.choice, hint)
+    if getattr(shown, field) != getattr(choice, field):
+        for name in ("org_name", "cluster_name"):
+            _require_no_override(local, name)
+
+
+def _refused(api_url: str, advice: str = "log in again") -> ConfigError:
     from ._errors import TokenRefusedError
 
     return TokenRefusedError(
         api_url,
         "the platform does not accept the token, or its auth service is down; it tells "
-        "both in the same words. Try again later; if that does not help, log in again.",
+        f"both in the same words. Try again later; if that does not help, {advice}.",
     )
+
+
+# Alive in this process, for its forked children.
+_stores: weakref.WeakSet[ConfigStore] = weakref.WeakSet()
+
+
+def _drop_inherited() -> None:
+    for store in list(_stores):
+        # Who held it does not exist in a child.
+        store._rebinding = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)

@@ -83,11 +83,13 @@ class _Checker:
     plugins: PluginManager
 
     def checked(self, table: Mapping[str, Any]) -> Dict[str, Any]:
-        known = {section for section, _ in self.plugins.config.parameters}
+        parameters = self.plugins.config.parameters
+        known = {section for section, _ in parameters}
         result = {}
         for section, values in table.items():
             if section != "alias" and section not in known:
-                raise self._unknown("section", section, {*known, "alias"}, (section,))
+                here = {one for one, name in parameters if self._is_here(one, name)}
+                raise self._unknown("section", section, {*here, "alias"}, (section,))
             if not isinstance(values, dict):
                 raise self._wrong_type("a table", values, section)
             check = self._aliases if section == "alias" else self._section
@@ -102,13 +104,18 @@ class _Checker:
         result = {}
         for name, value in values.items():
             if name not in names:
-                raise self._unknown("key", name, names, (section, name))
+                here = {one for one in names if self._is_here(section, one)}
+                raise self._unknown("key", name, here, (section, name))
             parameter = parameters[section, name]
             key = _dotted(section, name)
-            if not parameter.scope & self.scope:
+            if not self._is_here(section, name):
                 raise UserConfigError(self.path, _misplaced(self.scope), key)
             result[name] = self._value(parameter, value, key)
         return result
+
+    def _is_here(self, section: str, name: str) -> bool:
+        scope = self.plugins.config.parameters[section, name].scope
+        return bool(scope & self.scope)
 
     def _value(self, parameter: Parameter, value: object, key: str) -> object:
         if not parameter.is_list:
@@ -147,12 +154,13 @@ class _Checker:
     def _unknown(
         self, what: str, name: str, known: Iterable[str], names: Tuple[str, ...]
     ) -> UserConfigError:
+        # ``known`` is what may stand in this file: to name more would mislead.
         import difflib
 
         names_known = sorted(known)
         near = difflib.get_close_matches(name[:100], names_known, n=1)
         meant = f"; did you mean {near[0]}?" if near else "."
-        reason = f"is no known {what}{meant} Known: {', '.join(names_known)}"
+        reason = f"is no known {what}{meant} Known: {', '.join(names_known) or 'none'}"
         for failure in self.plugins.failures:
             reason += f"; {failure}; it may be the one that defines this {what}"
         return UserConfigError(self.path, f"{reason}.", _dotted(*names))

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Tuple, Union, cast
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterator,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+    cast,
+)
 
 import attrs
 
@@ -22,10 +31,11 @@ from ._errors import (
     NotLoggedInError,
     StaleSnapshotError,
     StorageError,
+    UnknownPresetError,
 )
-from ._local import LocalChoice, read_local_choice
+from ._local import LocalChoice
 from ._session import Choice, Session
-from ._states import State, at, fresh_until
+from ._states import FOREVER, State, at, fresh_until
 from ._storage import Storage
 
 if TYPE_CHECKING:
@@ -44,45 +54,107 @@ class Snapshot:
     session: Optional[Session]
     local: LocalChoice
     error: Optional[StorageError] = None
+    look_again_at: float = FOREVER
     access_token: str = attrs.field(init=False, repr=False)
     fresh_until: float = attrs.field(init=False)
 
     @access_token.default
     def _access_token(self) -> str:
-        return "" if self.session is None else self.session.token.access_token
+        return "" if self.session is None else str(self.session.token.access_token)
 
     @fresh_until.default
     def _fresh_until(self) -> float:
-        return fresh_until(self.session)
+        return min(fresh_until(self.session), self.look_again_at)
+
+    def known(self, doing: str) -> Session:
+        """Return the session, or raise what there is instead."""
+        if self.session is None:
+            error = self.error or NotLoggedInError("LoggedOut", doing)
+            raise error.with_traceback(None)
+        return self.session
+
+    def named(self) -> Choice:
+        """Return the local file's names, or raise what is wrong with it."""
+        if self.local.error is not None:
+            raise self.local.error.with_traceback(None)
+        return self.local.choice
+
+    def hint(self) -> str:
+        """Say what to do when the current cluster does not exist."""
+        if self.local.choice.cluster_name is not None:
+            return f"It is named in {self.local.path}: mend that line."
+        return "fetch() may find newer ones; switch_cluster(name) chooses another."
+
+
+class Binding:
+    """The login that a store is bound to, and the newest snapshot of it.
+
+    A login, a logout and a reload bind the store anew, with another object. A call that
+    began before goes on with the one that it began with, so that what it brings home
+    too late is not shown.
+    """
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @property
+    def login_id(self) -> Optional[str]:
+        """The login, ``None`` for nobody's."""
+        session = self.snapshot.session
+        return None if session is None else session.login_id
+
+
+class _Presets(Mapping[str, "Preset"]):
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def __getitem__(self, name: str) -> Preset:
+        presets = self._cluster.presets
+        if name not in presets:
+            hint = f"The cluster is {self._cluster.name!r}."
+            raise UnknownPresetError(name, presets, hint)
+        return presets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cluster.presets)
+
+    def __len__(self) -> int:
+        return len(self._cluster.presets)
 
 
 def _resolved(storage: Optional[Storage]) -> Storage:
     return cast(Storage, storage)  # None only until the store resolves the path
 
 
+_PATH = attrs.validators.optional(attrs.validators.instance_of((str, os.PathLike)))
+
+
 @attrs.define(eq=False, repr=False)
 class StoreView:
     """The reading half of ``ConfigStore``."""
 
-    _path: Union[str, os.PathLike[str], None] = None
+    _path: Union[str, os.PathLike[str], None] = attrs.field(
+        default=None, validator=_PATH
+    )
     _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
     _clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
-    _snapshot: Snapshot = attrs.field(init=False)
+    _binding: Binding = attrs.field(init=False)
     _opened: Optional[Catalog] = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
-        if self._snapshot.error is not None:
-            state = type(self._snapshot.error).__name__
-        else:
-            state = type(self.state).__name__
-        return f"<ConfigStore {self._storage.location} {state}>"
+        error = self._snapshot.error
+        state = type(self.state if error is None else error)
+        return f"<ConfigStore {self._storage.location} {state.__name__}>"
 
     @property
     def state(self) -> State:
         """The snapshot as ``LoggedOut``, ``LoggedIn`` or ``TokenExpired``, as of now."""
-        if self._snapshot.error is not None:
-            raise self._snapshot.error.with_traceback(None)
-        return at(self._snapshot.session, self._clock())
+        snapshot = self._snapshot
+        if snapshot.error is not None:
+            raise snapshot.error.with_traceback(None)
+        return at(snapshot.session, self._clock())
 
     @property
     def path(self) -> Path:
@@ -142,7 +214,9 @@ class StoreView:
         Raises:
             NoClusterError: The user has no cluster.
         """
-        name = self._names("cluster_name").cluster_name
+        snapshot = self._snapshot
+        session, local = snapshot.known("cluster_name"), snapshot.named()
+        name = local.cluster_name or session.choice.cluster_name
         if name is None:
             raise NoClusterError
         return name
@@ -190,7 +264,7 @@ class StoreView:
     @property
     def presets(self) -> Mapping[str, Preset]:
         """The presets of the current cluster by name."""
-        return self._cluster.presets
+        return _Presets(self._cluster)
 
     @property
     def resource_pools(self) -> Mapping[str, ResourcePool]:
@@ -236,11 +310,7 @@ class StoreView:
         Raises:
             UnknownClusterError: There is none of that name.
         """
-        from ._choice import orgs_in
-
-        catalog = self._catalog("get_cluster")
-        orgs_in(catalog, name)
-        return catalog.cluster(name)
+        return self.clusters[name]
 
     def get_project_key(
         self,
@@ -270,44 +340,30 @@ class StoreView:
     # ---------------------------------------------------------------- machinery
 
     @property
-    def _login_id(self) -> Optional[str]:
-        session = self._snapshot.session
-        return None if session is None else session.login_id
-
-    @property
-    def _local(self) -> Choice:
-        local = self._snapshot.local
-        if local.error is not None:
-            raise local.error.with_traceback(None)
-        return local.choice
+    def _snapshot(self) -> Snapshot:
+        return self._binding.snapshot
 
     @property
     def _cluster(self) -> Cluster:
-        return self.get_cluster(self.cluster_name)
+        from ._choice import orgs_in
+
+        snapshot, name = self._snapshot, self.cluster_name
+        catalog = self._open(snapshot.known("cluster"), "cluster")
+        orgs_in(catalog, name, snapshot.hint())
+        return catalog.cluster(name)
 
     def _session(self, doing: str) -> Session:
-        snapshot = self._snapshot
-        if snapshot.session is None:
-            error = snapshot.error or NotLoggedInError("LoggedOut", doing)
-            raise error.with_traceback(None)
-        return snapshot.session
-
-    def _names(self, doing: str) -> Choice:
-        session, local = self._session(doing), self._local
-        if local.cluster_name is None:
-            return session.choice
-        return local
+        return self._snapshot.known(doing)
 
     def _choice(self, doing: str) -> Choice:
-        session, local = self._session(doing), self._local
+        snapshot = self._snapshot
+        session, local = snapshot.known(doing), snapshot.named()
         if local == Choice():
             return session.choice
         from ._choice import effective
 
-        return effective(self._catalog(doing), session.choice, local)
-
-    def _adopt(self, session: Optional[Session]) -> None:
-        self._snapshot = Snapshot(session, read_local_choice())
+        catalog = self._open(session, doing)
+        return effective(catalog, session.choice, local, snapshot.hint())
 
     def _catalog(self, doing: str) -> Catalog:
         return self._open(self._session(doing), doing)

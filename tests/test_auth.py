@@ -27,8 +27,8 @@ class Store:
         self.history = list(history)
 
     @property
-    def _login_id(self) -> str:
-        return self.history[0][0]
+    def _binding(self) -> object:
+        return self.history[0]
 
     def _origins(self) -> Tuple[str, ...]:
         return (self.history[0][1],)

@@ -8,8 +8,7 @@ import sys
 from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from yarl import URL
 
 from neuro_config import (

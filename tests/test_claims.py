@@ -8,8 +8,7 @@ import math
 from typing import Any, Dict, Optional
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from neuro_config._claims import claims_of, expiry_of, username_of
 from neuro_config._errors import InvalidTokenError

@@ -30,8 +30,7 @@ import attrs
 import pytest
 
 import neuro_config
-from neuro_config import ConfigStore, LoggedIn, _errors, testing
-from neuro_config import _states as states
+from neuro_config import ConfigStore, LoggedIn, _errors, _states as states, testing
 from neuro_config.testing import ExpiresIn, Platform
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,7 @@ import tempfile
 from typing import Iterator, Optional
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from neuro_config._errors import ProjectRootNotFoundError, UserConfigError
 from neuro_config._local import (
@@ -170,7 +169,7 @@ class TestReadLocalChoice:
     @pytest.mark.parametrize(
         ("text", "key", "reason"),
         [
-            ("a =", None, "is not TOML: Invalid value (at end of document)."),
+            ("a =", None, "is not TOML: Invalid value (at line 1, column 4)."),
             ("\na = ?", None, "is not TOML: Invalid value (at line 2, column 5)."),
             ("job = 1", "job", "must be a table."),
             ("job.cluster-name = 1", "job.cluster-name", "must be a name in quotes"),
@@ -267,9 +266,18 @@ class TestReadToml:
         ("data", "reason"),
         [
             (b"\xef\xbb\xbfa = 1", "begins with a byte order mark (BOM)"),
-            (b"a = 1\nb = '\xff'", "is not UTF-8 at line 2. Save it as UTF-8."),
-            (b"\xff\xfea\x00", "is not UTF-8 at line 1."),
+            (
+                b"a = 1\nb = '\xff'",
+                "is not UTF-8 at line 2, column 6. Save it as UTF-8.",
+            ),
+            ("\na = 'ä".encode() + b"\xff'", "is not UTF-8 at line 2, column 7."),
+            (b"\xff\xfea\x00", "is not UTF-8 at line 1, column 1."),
             (b"a = 1\nb = = 2", "(at line 2, column 5)."),
+            (b"a = 1\na = 2", "(at line 2, column 6)."),
+            (b"a = 1\r\nb = '''x\r\ny\r\n", "(at line 3, column 2)."),
+            (b'a = "x', "(at line 1, column 7)."),
+            ("a = 1\nb = ['ä',".encode(), "(at line 2, column 10)."),
+            (b"[a]\n[a", "(at line 2, column 3)."),
             (b"a = " + b"[" * 5000, "is nested too deeply."),
             (b"a = " + b"9" * 5000, "holds an integer with too many digits."),
         ],

@@ -10,8 +10,7 @@ from typing import Callable, Dict, List, Optional
 
 import pytest
 from common import CLUSTERS, PROJECTS, Clock
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -189,6 +188,26 @@ class StoreMachine(RuleBasedStateMachine):
         cluster = held.cluster_name if held.cluster_name in homes else homes[0]
         project = first_project(str(cluster), name, held.project_name)
         self.happen(which, switch, Choice(cluster, name, project))
+
+    @rule(which=STORES, name=st.sampled_from(["main", "side", "labour", "none"]))
+    def switch_project(self, which: int, name: str) -> None:
+        def call() -> None:
+            self.stores[which].switch_project(name)
+
+        if self.refused(which, switch, call):
+            return
+        assert self.disk is not None
+        held = self.disk.choice
+        place = held.cluster_name, held.org_name
+        homes = [
+            (one.cluster_name, one.org_name) for one in PROJECTS if one.name == name
+        ]
+        if place not in homes:
+            with pytest.raises(UnknownNameError):
+                call()
+            return
+        call()
+        self.happen(which, switch, Choice(*place, name))
 
     @rule(which=STORES)
     def fetch(self, which: int) -> None:

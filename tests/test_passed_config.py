@@ -8,8 +8,7 @@ from typing import Dict, Optional, Union
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from neuro_config._catalog import Catalog, encode, in_memory
 from neuro_config._errors import (

@@ -12,8 +12,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from yarl import URL
 
 from neuro_config._convert import Malformed, parse_json
@@ -44,6 +43,7 @@ from neuro_config._wire import (
 PAYLOADS = Path(__file__).parent / "payloads"
 CAPTURES = Path(__file__).parents[2] / "shared" / "platform" / "captures"
 CAPTURED = sorted(CAPTURES.glob("*.json"))
+AUTHORIZED = [path for path in CAPTURED if "-authorized-" in path.name]
 
 API = "https://api.meadow.example/api/v1"
 NO_CLUSTERS = b'{"error": "Current user doesn\'t have access to any cluster."}'
@@ -531,9 +531,78 @@ def test_captures() -> None:
             path.name,
             config.authorized,
         )
-        names = [parse_cluster(cluster).name for cluster in config.clusters]
-        assert [cluster["name"] for cluster in raw.get("clusters", [])] == names
         assert ("auth_url" in raw) == (config.auth is not None)
+
+
+# What the platform says and what we show are brought to one form, each from its side.
+
+
+def raw_gpu(raw: Dict[str, Any]) -> Tuple[Any, Any]:
+    gpu = raw.get("nvidia_gpu") or raw.get("gpu")
+    if isinstance(gpu, dict):
+        return gpu["count"], gpu.get("model")
+    return gpu, raw.get("nvidia_gpu_model") or raw.get("gpu_model")
+
+
+def raw_cluster(raw: Dict[str, Any]) -> Dict[str, Any]:
+    presets = {
+        preset["name"]: (
+            preset["cpu"],
+            preset.get("memory", preset.get("memory_mb", 0) * 2**20),
+            raw_gpu(preset),
+            preset.get("credits_per_hour"),
+            preset.get("is_preemptible", False),
+        )
+        for preset in raw.get("resource_presets", [])
+    }
+    pools = {
+        pool["name"]: (
+            pool.get("min_size"),
+            pool.get("max_size"),
+            pool.get("idle_size", 0),
+        )
+        for pool in raw.get("resource_pool_types", [])
+    }
+    orgs = raw.get("orgs", [None])
+    return {"name": raw["name"], "orgs": orgs, "presets": presets, "pools": pools}
+
+
+def shown_cluster(cluster: Cluster) -> Dict[str, Any]:
+    presets = {
+        name: (
+            preset.cpu,
+            preset.memory,
+            (preset.gpu, preset.gpu_model),
+            # not in the form 0E-10, which is how Decimal shows 0.0000000000
+            None
+            if preset.credits_per_hour is None
+            else format(preset.credits_per_hour, "f"),
+            preset.is_preemptible,
+        )
+        for name, preset in cluster.presets.items()
+    }
+    pools = {
+        name: (pool.min_size, pool.max_size, pool.idle_size)
+        for name, pool in cluster.resource_pools.items()
+    }
+    orgs = list(cluster.orgs)
+    return {"name": cluster.name, "orgs": orgs, "presets": presets, "pools": pools}
+
+
+@pytest.mark.skipif(not CAPTURED, reason="the platform's captures are not here")
+@pytest.mark.parametrize("path", AUTHORIZED, ids=[path.stem for path in AUTHORIZED])
+def test_captured_values(path: Path) -> None:
+    """What the platform has told of clusters, presets, pools and projects is shown."""
+    raw = json.loads(path.read_bytes())
+    config = parse_config(path.read_bytes(), url=API)
+
+    assert [raw_cluster(cluster) for cluster in raw.get("clusters", [])] == [
+        shown_cluster(parse_cluster(cluster)) for cluster in config.clusters
+    ]
+    assert [
+        Project.Key(project["cluster_name"], project["org_name"], project["name"])
+        for project in raw.get("projects", [])
+    ] == [project.key for project in config.projects]
 
 
 # ------------------------------------------------------- other answers and errors

@@ -25,11 +25,11 @@ import requests.adapters
 import responses
 import trustme
 import urllib3
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from samples import in_child
 from wire import Answer, Wire, drip, hang, http, read_request, reset
 
+from neuro_config._deadline import LONGEST, Deadline
 from neuro_config._errors import (
     AuthError,
     ConfigError,
@@ -43,7 +43,7 @@ from neuro_config._errors import (
     SessionEndedError,
 )
 from neuro_config._guard import TOKEN_LIMIT, is_token, require_secure, shown
-from neuro_config._http import LONGEST, Deadline, within
+from neuro_config._http import within
 from neuro_config._platform import PlatformClient, parse_token_answer
 from neuro_config._session import AuthConfig
 from neuro_config._version import __version__
@@ -554,25 +554,41 @@ def test_an_unknown_host(call: Call) -> None:
 
 
 @pytest.mark.parametrize("status", [300, 400, 401, 403, 404, 429, 499])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", {"error": 5}, b"\xff"])
-def test_a_refused_refresh(status: int, body: object) -> None:
-    """A refusal without OAuth's words is told by its status."""
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "it does not say why"),
+        (b"<html>no\n", "<html>no"),
+        (b"[]", "[]"),
+        ({"error": 5}, '{"error": 5}'),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_a_refused_refresh(status: int, body: object, said: str) -> None:
+    """A refusal without OAuth's words is told by its status and what the server says."""
     with Wire(http(body, status)) as wire:
         error = failure_of(lambda: refresh(wire.url))
     expected = (
-        f"The authorization server refuses: http_{status} (it does not say why; try "
+        f"The authorization server refuses: http_{status} ({said}; try "
         "again later, or log in again)."
     )
     assert (AuthError, expected) == (type(error), str(error))
 
 
 @pytest.mark.parametrize("status", [201, 204, 408, 500, 502, 503, 504])
-@pytest.mark.parametrize("body", [b"", {"error": "invalid_grant"}])
-def test_an_unclear_status(status: int, body: object) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "it does not say why"),
+        ({"error": "invalid_grant"}, '{"error": "invalid_grant"}'),
+    ],
+)
+def test_an_unclear_status(status: int, body: object, said: str) -> None:
     """After any other status the refresh may have been worked on."""
     with Wire(http(b"" if status == 204 else body, status)) as wire:
         error = failure_of(lambda: refresh(wire.url))
-    expected = f"{wire.url}/token: answered with HTTP status {status}. Try again later."
+    said = "it does not say why" if status == 204 else said
+    expected = f"{wire.url}/token: answered {status}: {said}. Try again later."
     assert (PlatformError, expected) == (type(error), str(error))
 
 

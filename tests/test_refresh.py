@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
-from typing import Callable, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 import attrs
 import pytest
@@ -22,6 +23,7 @@ from neuro_config import (
     RefreshFailedError,
     RefreshFailure,
     Session,
+    SessionEndedError,
     StorageWriteError,
     Token,
 )
@@ -88,8 +90,8 @@ def in_thread(call: Callable[[], object]) -> Callable[[], Optional[ConfigError]]
     return join
 
 
-def wait_for_the_request(platform: Platform) -> None:
-    while not platform.count("token", grant_type="refresh_token"):
+def wait_for_the_request(platform: Platform, before: int = 0) -> None:
+    while platform.count("token", grant_type="refresh_token") == before:
         time.sleep(0.01)
 
 
@@ -121,11 +123,83 @@ def test_unsaved_answer(
     storage.sole_refresher(0).release()
 
 
+def test_unsaved_answer_outlives_its_store(
+    platform: Platform, storage: FailingStorage, store: ConfigStore
+) -> None:
+    """Another store of the process uses and saves the answer, though its store is gone."""
+    storage.refuse_next(2)
+    store.refresh_token()
+    new = store.token()
+    del store
+    gc.collect()
+    assert new == ConfigStore(storage=storage).token()
+    saved = storage.read()
+    assert saved is not None
+    assert new == saved.token.access_token
+    assert 0 == platform.count(reuse_detected=True)
+
+
+def test_unsaved_answer_and_a_failed_logout(
+    platform: Platform, storage: FailingStorage, store: ConfigStore
+) -> None:
+    """A logout or a login that fails loses no answer that waits to be saved."""
+    storage.refuse_next(2, 3, 4)
+    store.refresh_token()
+    new = store.token()
+    with pytest.raises(StorageWriteError):
+        store.logout()
+    with pytest.raises(StorageWriteError):
+        platform.log_in(store)
+    assert new == store.token()
+    store.reload()
+    saved = storage.read()
+    assert saved is not None
+    assert new == saved.token.access_token
+
+
+def test_unsaved_answer_is_saved_by_asking_for_a_token(
+    platform: Platform, storage: FailingStorage
+) -> None:
+    """token tries every few seconds to save an answer that waits."""
+    clock = Clock(time.time())
+    store = ConfigStore(storage=storage, clock=clock)
+    platform.log_in(store)
+    storage.refuse_next(2)
+    store.refresh_token()
+    new = store.token()
+    commits = storage.commits
+    clock.now += 4
+    assert (new, commits) == (store.token(), storage.commits)
+    clock.now += 2
+    assert (new, commits + 1) == (store.token(), storage.commits)
+    saved = storage.read()
+    assert saved is not None
+    assert new == saved.token.access_token
+
+
+def test_disk_that_goes_on_refusing(
+    platform: Platform, storage: FailingStorage
+) -> None:
+    """When the unsaved token has expired too, the disk is blamed and nothing is sent."""
+    clock = Clock(time.time())
+    store = ConfigStore(storage=storage, clock=clock)
+    platform.log_in(store)
+    storage.refuse_next(*range(2, 20))
+    store.refresh_token()
+    clock.now += 4000
+    with pytest.raises(StorageWriteError, match="is full"):
+        store.token()
+    assert 1 == platform.count("token", grant_type="refresh_token")
+    storage.refused = set()
+    assert store.token()
+    assert 0 == platform.count(reuse_detected=True)
+
+
 def test_unsaved_answer_survives_a_switch(
     storage: FailingStorage, store: ConfigStore
 ) -> None:
     """A change in between keeps the answer, and the answer keeps the change."""
-    storage.refuse_next(2, 3)
+    storage.refuse_next(2)
     store.refresh_token()
     new = store.token()
     store.switch_cluster("farm")
@@ -208,19 +282,29 @@ def test_early_refresh_on_a_full_disk(
 
 
 def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
-    """Who waited for a refresh that failed shares the failure and sends nothing."""
+    """Who waited for a refresh that failed gets the same failure and sends nothing."""
     store = login()
     platform.faults.token.delay(0.7)
-    platform.faults.token.answer(429, {"error": "slow_down"})
-    first = in_thread(store.refresh_token)
-    wait_for_the_request(platform)
-    second = in_thread(ConfigStore(store.path).refresh_token)
-    assert isinstance(first(), AuthError)
-    error = second()
-    assert isinstance(error, RefreshFailedError)
-    assert "has just tried" in str(error)
-    assert "slow_down" in str(error)
-    assert 1 == platform.count("token", grant_type="refresh_token")
+    failures: List[Tuple[int, Dict[str, str], type]] = [
+        (429, {"error": "slow_down"}, AuthError),
+        (503, {}, RefreshFailedError),
+        (400, {"error": "invalid_grant"}, SessionEndedError),
+    ]
+    for status, body, expected in failures:
+        platform.log_in(store)
+        platform.faults.token.answer(status, body)
+        before = platform.count("token", grant_type="refresh_token")
+        first = in_thread(store.refresh_token)
+        wait_for_the_request(platform, before)
+        second = in_thread(ConfigStore(store.path).refresh_token)
+        one, other = first(), second()
+        assert expected is type(other)
+        if expected is RefreshFailedError:
+            assert str(one).partition(": ")[2] in str(other)
+        else:
+            assert repr(one) == repr(other)
+        assert before + 1 == platform.count("token", grant_type="refresh_token")
+        platform.faults.token.answer(200, count=0)
 
 
 def test_logout_during_a_failing_refresh(platform: Platform, login: Login) -> None:
@@ -273,7 +357,7 @@ def test_read_only_passed_config(platform: Platform) -> None:
     store = ConfigStore("/sys/neuro_config")
     store.login_with_passed_config(passed(platform, cluster="farm"))
     assert "farm" == ConfigStore(storage=store._storage).cluster_name
-    assert "memory" == str(store.path)
+    assert str(store.path).startswith("memory")
     with pytest.raises(StorageWriteError, match="nothing was changed"):
         ConfigStore("/proc/neuro_config").login_with_passed_config(passed(platform))
     assert not os.path.exists("/sys/neuro_config")
@@ -289,8 +373,8 @@ def test_pauses(login: Login, failures: int, pause: float) -> None:
     if failures:
         failure = RefreshFailure(1.0, failures, 2.0, "before")
         session = attrs.evolve(session, refresh_failure=failure)
-    error = ConfigError("why")
-    expected = RefreshFailure(1000.0, failures + 1, 1000.0 + pause, "why")
+    error = AuthError("code", "why")
+    expected = RefreshFailure(1000.0, failures + 1, 1000.0 + pause, "why", "code")
     assert expected == failure_after(session, 1000.0, error)
 
 

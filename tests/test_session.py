@@ -9,8 +9,7 @@ from typing import Any, Dict
 import attrs
 import pytest
 import tomli_w
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from neuro_config import (
     AuthConfig,

@@ -23,8 +23,8 @@ from neuro_config import (
     Token,
     TokenExpired,
     WrongStateError,
+    _states as states,
 )
-from neuro_config import _states as states
 from neuro_config._session import hash_of
 from neuro_config._states import (
     TRANSITIONS,

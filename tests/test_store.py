@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
+import attrs
 import pytest
 import requests
 from common import CLUSTERS, Clock, Login
@@ -45,6 +47,7 @@ from neuro_config import (
     TokenRefusedError,
     UnknownClusterError,
     UnknownOrgError,
+    UnknownPresetError,
     UnknownProjectError,
     UserConfigError,
 )
@@ -146,9 +149,20 @@ def test_clusters_are_read_only(login: Login) -> None:
     for mapping in (store.clusters, store.presets, store.projects):
         with pytest.raises(TypeError):
             mapping["new"] = None  # type: ignore[index]
-    assert "<clusters default, farm, lab>" == repr(store.clusters)
-    assert 3 == len(store.clusters)
+    assert (3, 15) == (len(store.clusters), len(store.presets))
+    assert list(store.presets) == list(store.clusters["default"].presets)
+
+
+def test_names_in_mappings(login: Login) -> None:
+    """A name that a mapping lacks is a KeyError that lists the names that it has."""
+    store = login()
     assert "nowhere" not in store.clusters
+    assert store.presets.get("nothing") is None
+    with pytest.raises(UnknownClusterError, match="'default', 'farm', 'lab'"):
+        store.clusters["nowhere"]
+    with pytest.raises(UnknownPresetError, match="'cpu-micro'.*'default'") as caught:
+        store.presets["nothing"]
+    assert isinstance(caught.value, KeyError)
 
 
 def test_project_key(login: Login) -> None:
@@ -177,8 +191,10 @@ def test_no_clusters(folder: Path) -> None:
                 getattr(store, name)
         with pytest.raises(NoProjectError, match="switch_project"):
             store.project_name_or_raise  # noqa: B018
-        with pytest.raises(NoClusterError):
-            store.fetch()
+        store.fetch()
+        for switch in (store.switch_cluster, store.switch_org, store.switch_project):
+            with pytest.raises(NoClusterError):
+                switch("x")
         platform.account.add_cluster(ClusterSpec(name="new"))
         store.fetch()
         assert "new" == store.cluster_name
@@ -257,10 +273,10 @@ def test_login_replaces(platform: Platform, login: Login) -> None:
     """A login in any state replaces what was there, choice included."""
     store = login()
     store.switch_cluster("farm")
-    first = store._login_id
+    first = store._binding.login_id
     platform.log_in(store, "bob")
     assert ("bob", "default") == (store.username, store.cluster_name)
-    assert first != store._login_id
+    assert first != store._binding.login_id
 
 
 def test_insecure_url(folder: Path) -> None:
@@ -398,8 +414,11 @@ def test_local_file_wins(login: Login) -> None:
     write_local('[job]\ncluster-name="c"\norg-name="o"\nproject-name="p"\n')
     store.reload()
     assert "c" == store.cluster_name
-    with pytest.raises(UnknownClusterError):
-        store.org_name  # noqa: B018
+    for name in ("org_name", "presets"):
+        with pytest.raises(UnknownClusterError, match=r"named in .*\.neuro\.toml"):
+            getattr(store, name)
+    with pytest.raises(UnknownClusterError, match=r"named in .*\.neuro\.toml"):
+        store.fetch()
 
 
 @pytest.mark.parametrize(
@@ -418,6 +437,11 @@ def test_local_file_wins(login: Login) -> None:
         (
             'cluster-name = "farm"',
             lambda store: store.switch_org("umbrella"),
+            "job.cluster-name",
+        ),
+        (
+            'cluster-name = "gone"',
+            lambda store: store.switch_cluster("lab"),
             "job.cluster-name",
         ),
         (
@@ -506,7 +530,7 @@ def test_fetch_without_chosen_cluster(platform: Platform, login: Login) -> None:
     """A fetch that lists the chosen cluster no more is saved all the same."""
     store = login()
     platform.account.remove_cluster("default")
-    with pytest.raises(UnknownClusterError, match="'farm', 'lab'"):
+    with pytest.raises(UnknownClusterError, match="'farm', 'lab'.*switch_cluster"):
         store.fetch()
     assert ["farm", "lab"] == list(store.clusters)
     assert "default" == store.cluster_name
@@ -710,6 +734,7 @@ def test_dead_refresh_token(platform: Platform, login: Login) -> None:
             store.token()
         assert caught.value.lost_at is None
         clock.now += 1
+    assert 1 == platform.count("token", grant_type="refresh_token")
     assert isinstance(store.state, TokenExpired)
     platform.log_in(store)
     assert store.token()
@@ -748,6 +773,7 @@ def test_lost_answer(platform: Platform, login: Login) -> None:
         with pytest.raises(SessionEndedError, match=sent_at):
             store.token()
         clock.now += 1
+    assert 2 == platform.count("token", grant_type="refresh_token")
     assert isinstance(store.state, TokenExpired)
 
 
@@ -761,6 +787,10 @@ def test_lost_answer_of_a_server_that_does_not_rotate(folder: Path) -> None:
         clock.now += 4000
         with pytest.raises(neuro_config.NetworkError, match="connection broke"):
             store.token()
+        clock.now += 9
+        with pytest.raises(neuro_config.RefreshFailedError, match="tried at"):
+            store.token()
+        assert 1 == platform.count("token", grant_type="refresh_token")
         clock.now += 1
         assert store.token()
         state = store.state
@@ -1046,3 +1076,111 @@ def test_user_without_clusters_in_2021(folder: Path) -> None:
         store = ConfigStore(folder)
         platform.log_in(store)
         assert [] == list(store.clusters)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"timeout": None}, {"timeout": "5"}, {"timeout": -1}, {"path": 5}]
+)
+def test_wrong_arguments(arguments: Dict[str, Any]) -> None:
+    """A wrong argument is named when the store is made."""
+    (name,) = arguments
+    with pytest.raises((TypeError, ValueError), match=name):
+        ConfigStore(**arguments)
+
+
+# ------------------------------------------------------- threads and one binding
+
+
+def test_fetch_stays_with_its_login(platform: Platform, folder: Path) -> None:
+    """A fetch for alice never lands in bob's login, though the store was bound anew."""
+    with Platform(user="bob", clusters=[ClusterSpec(name="bobs")]) as other:
+        store = ConfigStore(folder)
+        platform.log_in(store)
+        platform.faults.config.delay(0.7)
+        errors: List[ConfigError] = []
+
+        def fetch() -> None:
+            try:
+                store.fetch()
+            except ConfigError as error:
+                errors.append(error)
+
+        before = platform.count("config")
+        thread = threading.Thread(target=fetch)
+        thread.start()
+        while platform.count("config") == before:
+            time.sleep(0.01)
+        other.log_in(ConfigStore(folder))
+        store.reload()
+        thread.join()
+        assert [LoginChangedError] == [type(error) for error in errors]
+        assert ("bob", ["bobs"]) == (store.username, list(store.clusters))
+        state = ConfigStore(folder).state
+        assert isinstance(state, LoggedIn)
+        assert state.session.auth is not None
+        assert state.session.auth.token_url.startswith(str(other.url.origin()))
+
+
+def test_late_snapshot_is_not_shown(platform: Platform, login: Login) -> None:
+    """What a call brings home after a logout or login on the same store is not shown."""
+    store = login()
+    platform.faults.token.delay(0.7)
+    for after in ("logout", "login"):
+        platform.faults.reset()
+        platform.log_in(store)
+        platform.faults.token.delay(0.7)
+        before = platform.count("token", grant_type="refresh_token")
+
+        def refresh() -> None:
+            with contextlib.suppress(ConfigError):
+                store.refresh_token()
+
+        thread = threading.Thread(target=refresh)
+        thread.start()
+        while platform.count("token", grant_type="refresh_token") == before:
+            time.sleep(0.01)
+        if after == "logout":
+            store.logout()
+        else:
+            token = platform.issue_access_token("bob")
+            store.login_with_token(token, url=platform.url)
+        thread.join()
+        if after == "logout":
+            assert LoggedOut() == store.state
+        else:
+            assert ("bob", token) == (store.username, store.token())
+
+
+def test_user_file_of_a_store_in_memory(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a storage of one's own the user's file is the one in the path, if any."""
+    monkeypatch.chdir(tmp_path)
+    store = ConfigStore(storage=MemoryStorage())
+    Path(store.path).mkdir()
+    (store.path / "user.toml").write_text('[job]\nps-format = "planted"\n')
+    assert {} == dict(store.get_user_config())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "user.toml").write_text('[job]\nps-format = "mine"\n')
+    store = ConfigStore(tmp_path / "mine", storage=MemoryStorage())
+    assert "mine" == store.get_user_config()["job"]["ps-format"]
+
+
+def test_login_without_a_token_endpoint(folder: Path) -> None:
+    """A login that knows no token endpoint serves its token until it expires."""
+    clock = Clock(time.time())
+    with Platform() as platform:
+        store = ConfigStore(folder, clock=clock)
+        platform.log_in(store)
+
+    def forget(session: Any) -> Any:
+        return attrs.evolve(session, auth=None)
+
+    FileStorage(folder).update(forget, 5)
+    store.reload()
+    valid = store.token()
+    clock.now += 3500
+    assert valid == store.token()
+    clock.now += 200
+    with pytest.raises(CannotRefreshError):
+        store.token()

@@ -10,8 +10,7 @@ from typing import Any, Mapping, Optional
 import attrs
 import pytest
 import tomli_w
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from neuro_config._errors import UserConfigError
 from neuro_config._plugins import ConfigScope, Plugin, PluginManager, load_plugins
@@ -29,6 +28,7 @@ def define(manager: PluginManager) -> None:
     config.define_float_list("flow", "floats")
     config.define_str("flow", "home", scope=ConfigScope.GLOBAL)
     config.define_int("flow", "odd key")
+    config.define_str("me", "mail", scope=ConfigScope.GLOBAL)
 
 
 FLOW = load_plugins([Plugin("flow", "flow", lambda: define)])
@@ -226,9 +226,9 @@ WRONG_VALUES = [
     (
         "storge.x = 1",
         "storge",
-        "is no known section; did you mean storage? Known: alias, flow, job, storage.",
+        "is no known section; did you mean storage? Known: alias, flow, job, ",
     ),
-    ("x = 1", "x", "is no known section. Known: alias, flow, job, storage."),
+    ("x = 1", "x", "is no known section. Known: alias, flow, job, "),
     (
         "storage.cp-exlude = []",
         "storage.cp-exlude",
@@ -279,6 +279,51 @@ class TestWrong:
 
         assert (str(files.local), "flow.home") == (error.path, error.key)
         assert "Move it into user.toml." in str(error)
+
+    @pytest.mark.parametrize(
+        ("where", "text", "expected"),
+        [
+            (
+                "user",
+                "job.org-nam = 'x'",
+                "is no known key. Known: life-span, ps-format, top-format.",
+            ),
+            (
+                "local",
+                "job.org-nam = 'x'",
+                "is no known key; did you mean org-name? Known: cluster-name, "
+                "life-span, org-name, project-name, ps-format, top-format.",
+            ),
+            (
+                "user",
+                "flow.hom = 'x'",
+                "is no known key; did you mean home? Known: bool, bools, float, floats, home, "
+                "int, ints, odd key, str.",
+            ),
+            (
+                "local",
+                "flow.hom = 'x'",
+                "is no known key. Known: bool, bools, float, floats, int, ints, odd key, str.",
+            ),
+            ("local", "me.mial = 'x'", "is no known key. Known: none."),
+            (
+                "user",
+                "mee.mail = 'x'",
+                "is no known section; did you mean me? "
+                "Known: alias, flow, job, me, storage.",
+            ),
+            (
+                "local",
+                "mee.mail = 'x'",
+                "is no known section. Known: alias, flow, job, storage.",
+            ),
+        ],
+    )
+    def test_known_here(
+        self, files: Files, where: str, text: str, expected: str
+    ) -> None:
+        """What is listed and suggested for an unknown name may stand in that file."""
+        assert expected == files.fail(**{where: text}).reason
 
     def test_empty_name(self, files: Files) -> None:
         """The names in the local file must be names."""

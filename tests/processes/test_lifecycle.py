@@ -190,6 +190,38 @@ os._exit(0)
     assert 0 == platform.count(reuse_detected=True)
 
 
+def test_child_forked_while_signals_are_put_off(
+    platform: Platform, login: Login
+) -> None:
+    """A child that another thread forks during a refresh ends on SIGTERM as ever."""
+    code = """
+import os, signal, sys, threading, time
+from neuro_config import ConfigStore
+store = ConfigStore(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+def fork():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitpid(child, 0)[1], flush=True)
+thread = threading.Thread(target=fork)
+thread.start()
+store.refresh_token()
+thread.join()
+"""
+    store = login()
+    platform.faults.token.delay(1.5)
+    process = start(store.path, code=code)
+    out, err = process.communicate("\n", timeout=30)
+    assert (f"{int(signal.SIGTERM)}\n", 0) == (out, process.returncode), err
+
+
 def test_fork_with_an_open_store(platform: Platform, login: Login) -> None:
     """Children forked from a process with an open store share one refresh."""
     code = """
@@ -337,4 +369,7 @@ print(type(store.state).__name__)
          str(tmp_path / "home" / ".neuro"), passed],
         capture_output=True, text=True,
     )  # fmt: skip
-    assert ("alice default memory\nLoggedOut\n", "") == (result.stdout, result.stderr)
+    assert ("alice default memory-1\nLoggedOut\n", 0) == (
+        result.stdout,
+        result.returncode,
+    )

@@ -105,11 +105,54 @@ def test_taken_port(platform: Platform, capsys: pytest.CaptureFixture[str]) -> N
     assert "in use" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["x", "2", "axb"])
+@pytest.mark.parametrize("text", ["x", "2", "axb", "-1x2", "1x-2"])
 def test_wrong_clusters(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A size that is not ``NxM`` is told so, with exit code 2."""
-    assert 2 == run("--clusters", text)
+    assert 2 == run(f"--clusters={text}")
     assert f"invalid NxM value: '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--port=99999", "argument --port: 99999 is not a port from 0 to 65535"),
+        ("--port=-1", "argument --port: -1 is not a port from 0 to 65535"),
+        ("--port=http", "argument --port: invalid port value: 'http'"),
+        ("--token-life=-5", "argument --token-life: -5 is not a number of seconds"),
+        ("--token-life=0", "argument --token-life: 0 is not a number of seconds"),
+        ("--token-life=nan", "argument --token-life: nan is not a number of seconds"),
+        ("--token-life=inf", "argument --token-life: inf is not a number of seconds"),
+        ("--token-life=1h", "argument --token-life: invalid number value: '1h'"),
+        ("--user=", "argument --user: '' is not a name"),
+        ("--user= ", "argument --user: ' ' is not a name"),
+        ("--user=a\nb", "argument --user: 'a\\nb' is not a name"),
+        ("--era=2020-01", "argument --era: invalid choice: '2020-01'"),
+    ],
+)
+def test_wrong_arguments(
+    argument: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An argument that would serve nobody is told so, with exit code 2."""
+    assert 2 == run(argument)
+    printed = capsys.readouterr()
+    assert "" == printed.out
+    assert expected in printed.err
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help says what every option is for, and what the two lines are."""
+    assert 0 == run("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the first is the API URL, the second the access token" in text
+    for words in (
+        "where to listen; default: a free port",
+        "who logs in; default: alice",
+        "the month whose JSON is spoken; default: 2026-08",
+        "how long an access token is valid; default: 3600",
+        "let a refresh token be spent more than once",
+        "N clusters with M presets each",
+    ):
+        assert words in text
 
 
 # ------------------------------------------------------------------ the pytest plugin
