@@ -612,8 +612,8 @@ def _require_effect(
     hint = f"It is named in {local.path}: mend that line."
     shown = effective(catalog, choice, local.choice, hint)
     if getattr(shown, field) != getattr(choice, field):
-        for name in ("org_name", "cluster_name"):
-            _require_no_override(local, name)
+        _require_no_override(local, "org_name")
+        _require_no_override(local, "cluster_name")
 
 
 def _refused(api_url: str, advice: str = "log in again") -> ConfigError:

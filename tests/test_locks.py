@@ -21,6 +21,7 @@ import filelock
 import pytest
 from samples import WAIT, environment, in_child, python, session, started
 
+from neuro_config import _locks
 from neuro_config._errors import (
     LockTimeoutError,
     StorageError,
@@ -489,3 +490,13 @@ def test_processes_and_threads_lose_no_update(directory: str) -> None:
     found = storage.read()
     assert found is not None
     assert "400" == found.choice.project_name
+
+
+def test_what_a_child_inherits_is_closed(directory: str) -> None:
+    """What runs in a forked child closes the file of each lock, and holds none."""
+    lock = Lock(directory, "commit", 0.0)
+    _locks._forking.acquire()  # as before a fork
+    _locks._drop_inherited()
+    assert not lock.held
+    Lock(directory, "commit", 0.0).release()  # here no parent has the file open
+    lock.release()

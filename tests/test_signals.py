@@ -201,3 +201,15 @@ print("after", flush=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(python(code), stdout=subprocess.PIPE, env=environment)
     assert (-signal.SIGTERM, b"within\n") == (done.returncode, done.stdout)
+
+
+def test_a_forked_child_puts_nothing_off(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a child that was forked in the middle of a block a signal is handled at once."""
+    with deferred():
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        signal.raise_signal(signal.SIGTERM)
+        assert [signal.SIGTERM] == handler.received
+        monkeypatch.undo()
+    assert [signal.SIGTERM] == handler.received
