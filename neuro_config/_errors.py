@@ -8,7 +8,7 @@
     │   ├── CannotRefreshError       the login has no refresh token
     │   ├── LoginChangedError        somebody logged in anew since the snapshot
     │   └── StaleSnapshotError       the snapshot's catalog has been cleaned up
-    ├── UnknownNameError             a name that does not exist; lists those that do
+    ├── UnknownNameError             (also a KeyError) a name that does not exist; lists all
     │   ├── UnknownClusterError
     │   ├── UnknownOrgError
     │   ├── UnknownProjectError
