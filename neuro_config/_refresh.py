@@ -163,8 +163,13 @@ def token_from(
 def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[float]:
     if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdigit():
         expires_in = int(expires_in[:12])
-    if type(expires_in) in (int, float) and 0 < expires_in < LONGEST_LIFE:  # type: ignore[operator]
-        return now + expires_in  # type: ignore[operator]
+    # True is an integer, too, but no number of seconds.
+    if (
+        isinstance(expires_in, (int, float))
+        and expires_in is not True
+        and 0 < expires_in < LONGEST_LIFE
+    ):
+        return now + expires_in
     from ._claims import expiry_of
 
     return expiry_of(access_token)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
 import time
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import attrs
 import pytest
-from common import Clock, Login
+from common import Clock, Login, in_thread, passed, wait_for_the_request
 
 from neuro_config import (
     AuthError,
-    ConfigError,
     ConfigStore,
     FileStorage,
     LoggedOut,
@@ -68,31 +66,6 @@ def store(platform: Platform, storage: FailingStorage) -> ConfigStore:
     made = ConfigStore(storage=storage)
     platform.log_in(made)
     return made
-
-
-def in_thread(call: Callable[[], object]) -> Callable[[], Optional[ConfigError]]:
-    """Start a call and return what waits for the error that it ends with."""
-    errors: List[ConfigError] = []
-
-    def run() -> None:
-        try:
-            call()
-        except ConfigError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join() -> Optional[ConfigError]:
-        thread.join()
-        return errors[0] if errors else None
-
-    return join
-
-
-def wait_for_the_request(platform: Platform, before: int = 0) -> None:
-    while platform.count("token", grant_type="refresh_token") == before:
-        time.sleep(0.01)
 
 
 def test_unsaved_answer(
@@ -352,8 +325,6 @@ def test_newer_token_after_invalid_grant(platform: Platform, login: Login) -> No
 
 def test_read_only_passed_config(platform: Platform) -> None:
     """Where nothing may be written a passed configuration logs in, in memory."""
-    from test_store import passed
-
     store = ConfigStore("/sys/neuro_config")
     store.login_with_passed_config(passed(platform, cluster="farm"))
     assert "farm" == ConfigStore(storage=store._storage).cluster_name

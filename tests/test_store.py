@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import logging
 import os
 import threading
@@ -16,14 +13,13 @@ from typing import Any, Callable, Dict, List
 import attrs
 import pytest
 import requests
-from common import CLUSTERS, Clock, Login
+from common import CLUSTERS, Clock, Login, in_thread, passed, wait_for_the_request
 from yarl import URL
 
 import neuro_config
 from neuro_config import (
     CannotRefreshError,
     Choice,
-    ConfigError,
     ConfigStore,
     DamagedFileError,
     FileStorage,
@@ -283,16 +279,6 @@ def test_insecure_url(folder: Path) -> None:
     """A token is not sent over plain http to another machine."""
     with pytest.raises(InsecureURLError, match="must be https"):
         ConfigStore(folder).login_with_token("t", url="http://api.example/api/v1")
-
-
-def passed(platform: Platform, **fields: Any) -> str:
-    whole = {
-        "token": platform.issue_access_token(),
-        "cluster": "default",
-        "url": str(platform.url),
-        **fields,
-    }
-    return base64.b64encode(json.dumps(whole).encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -889,21 +875,10 @@ def test_logout_during_a_refresh(platform: Platform, login: Login) -> None:
     """A logout during a refresh is final: the answer is dropped."""
     store = login()
     platform.faults.token.delay(0.6)
-    errors: List[ConfigError] = []
-
-    def refresh() -> None:
-        try:
-            store.refresh_token()
-        except ConfigError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=refresh)
-    thread.start()
-    while not FileStorage(store.path).read().refresh_sent:  # type: ignore[union-attr]
-        pass
+    join = in_thread(store.refresh_token)
+    wait_for_the_request(platform)
     ConfigStore(store.path).logout()
-    thread.join()
-    assert [NotLoggedInError] == [type(error) for error in errors]
+    assert isinstance(join(), NotLoggedInError)
     assert LoggedOut() == ConfigStore(store.path).state
 
 
@@ -911,22 +886,11 @@ def test_login_during_a_refresh(platform: Platform, login: Login) -> None:
     """A new login during a refresh is final: the answer is dropped."""
     store = login()
     platform.faults.token.delay(0.6)
-    errors: List[ConfigError] = []
-
-    def refresh() -> None:
-        try:
-            store.refresh_token()
-        except ConfigError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=refresh)
-    thread.start()
-    while not FileStorage(store.path).read().refresh_sent:  # type: ignore[union-attr]
-        pass
+    join = in_thread(store.refresh_token)
+    wait_for_the_request(platform)
     other = ConfigStore(store.path)
     other.login_with_token(platform.issue_access_token("bob"), url=platform.url)
-    thread.join()
-    assert [LoginChangedError] == [type(error) for error in errors]
+    assert isinstance(join(), LoginChangedError)
     assert "bob" == ConfigStore(store.path).username
     assert other.token() == ConfigStore(store.path).token()
 
@@ -1097,23 +1061,13 @@ def test_fetch_stays_with_its_login(platform: Platform, folder: Path) -> None:
         store = ConfigStore(folder)
         platform.log_in(store)
         platform.faults.config.delay(0.7)
-        errors: List[ConfigError] = []
-
-        def fetch() -> None:
-            try:
-                store.fetch()
-            except ConfigError as error:
-                errors.append(error)
-
         before = platform.count("config")
-        thread = threading.Thread(target=fetch)
-        thread.start()
+        join = in_thread(store.fetch)
         while platform.count("config") == before:
             time.sleep(0.01)
         other.log_in(ConfigStore(folder))
         store.reload()
-        thread.join()
-        assert [LoginChangedError] == [type(error) for error in errors]
+        assert isinstance(join(), LoginChangedError)
         assert ("bob", ["bobs"]) == (store.username, list(store.clusters))
         state = ConfigStore(folder).state
         assert isinstance(state, LoggedIn)
@@ -1130,21 +1084,14 @@ def test_late_snapshot_is_not_shown(platform: Platform, login: Login) -> None:
         platform.log_in(store)
         platform.faults.token.delay(0.7)
         before = platform.count("token", grant_type="refresh_token")
-
-        def refresh() -> None:
-            with contextlib.suppress(ConfigError):
-                store.refresh_token()
-
-        thread = threading.Thread(target=refresh)
-        thread.start()
-        while platform.count("token", grant_type="refresh_token") == before:
-            time.sleep(0.01)
+        join = in_thread(store.refresh_token)
+        wait_for_the_request(platform, before)
         if after == "logout":
             store.logout()
         else:
             token = platform.issue_access_token("bob")
             store.login_with_token(token, url=platform.url)
-        thread.join()
+        assert join() is not None
         if after == "logout":
             assert LoggedOut() == store.state
         else:
