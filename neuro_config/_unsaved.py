@@ -55,7 +55,8 @@ def save(location: str, timeout: float) -> None:
     unsaved = find(location)
     if unsaved is not None and unsaved.refresher.held:
         unsaved.refresher.update(unsaved.change, timeout)
-        drop(location)
+        if find(location) is unsaved:  # and not what another thread has kept since
+            drop(location)
 
 
 def drop(location: str) -> None:

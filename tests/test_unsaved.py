@@ -1,0 +1,74 @@
+"""Answers that wait to be saved, in the hands of several threads."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional
+
+import pytest
+
+from neuro_config import Session, StorageWriteError, _unsaved
+from neuro_config._storage import Change
+from neuro_config._unsaved import Unsaved
+
+
+class Refresher:
+    """A right to refresh whose commits do what a test says."""
+
+    def __init__(self, commit: Callable[[], None] = lambda: None) -> None:
+        self.held = True
+        self._commit = commit
+
+    def reserve(self) -> None:
+        """Nothing."""
+
+    def update(self, change: Change, timeout: float) -> Optional[Session]:
+        self._commit()
+        return change(None)
+
+    def release(self) -> None:
+        self.held = False
+
+
+def test_saved() -> None:
+    """A saved answer is forgotten and its right to refresh let go; once is enough."""
+    saved: List[Optional[Session]] = []
+    refresher = Refresher()
+
+    def change(session: Optional[Session]) -> Optional[Session]:
+        saved.append(session)
+        return session
+
+    _unsaved.keep("here", Unsaved(refresher, change))
+    for _ in range(2):
+        _unsaved.save("here", 1.0)
+    assert [None] == saved
+    assert not refresher.held
+    assert _unsaved.find("here") is None
+
+
+def test_refused() -> None:
+    """An answer that the disk refuses again stays, with its right to refresh."""
+
+    def refuse() -> None:
+        raise StorageWriteError("here", "is full")
+
+    unsaved = Unsaved(Refresher(refuse), lambda session: session)
+    _unsaved.keep("here", unsaved)
+    with pytest.raises(StorageWriteError):
+        _unsaved.save("here", 1.0)
+    assert unsaved is _unsaved.find("here")
+    assert unsaved.refresher.held
+    _unsaved.drop("here")
+
+
+def test_another_thread_was_faster() -> None:
+    """Saving an answer does not drop the next one, which another thread has kept since."""
+    following = Unsaved(Refresher(), lambda session: session)
+    first = Refresher(lambda: _unsaved.keep("here", following))
+    _unsaved.keep("here", Unsaved(first, lambda session: session))
+    _unsaved.save("here", 1.0)
+    assert following is _unsaved.find("here")
+    assert following.refresher.held
+    _unsaved.drop("here")
+    _unsaved.drop("here")
+    assert not following.refresher.held
