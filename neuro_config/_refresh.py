@@ -42,6 +42,7 @@ from ._states import (
     TokenExpired,
     at,
     fail_refresh,
+    fresh_until,
     is_over,
     is_spent,
     mark_refresh,
@@ -106,7 +107,10 @@ def renew(
         raise
     try:
         current = same_login(storage.read(), held.login_id, doing)
-        if _is_newer(current, held, clock()):
+        if _is_newer(current, held, clock()) or (
+            # Somebody may have failed, and noted it, since the held one was read.
+            early and clock() < fresh_until(current)
+        ):
             return current
         _require_sendable(current, started, clock())
         # The answer must not get lost between the network and the disk.

@@ -25,6 +25,7 @@ from neuro_config import (
     StorageWriteError,
     Token,
 )
+from neuro_config._memory import MemoryRefresher
 from neuro_config._refresh import failure_after, in_words, token_from
 from neuro_config._storage import Change
 from neuro_config.testing import Platform
@@ -252,6 +253,29 @@ def test_early_refresh_on_a_full_disk(
     clock.now += 2
     assert valid == store.token()
     assert 2 == caplog.text.count("refreshing it failed: disk: is full")
+
+
+def test_failure_noted_at_the_last_moment(platform: Platform) -> None:
+    """A failure noted between reading and taking the lock holds an early refresh back."""
+    clock = Clock(time.time())
+
+    class Busy(MemoryStorage):
+        def sole_refresher(self, timeout: float) -> MemoryRefresher:
+            def fail(session: Optional[Session]) -> Optional[Session]:
+                assert session is not None
+                now = clock() - 1
+                failure = RefreshFailure(now, 1, now + 60, "no network")
+                return attrs.evolve(session, refresh_failure=failure)
+
+            self.update(fail, timeout)
+            return super().sole_refresher(timeout)
+
+    store = ConfigStore(storage=Busy(), clock=clock)
+    platform.log_in(store)
+    valid = store.token()
+    clock.now += 3000
+    assert valid == store.token()
+    assert 0 == platform.count("token", grant_type="refresh_token")
 
 
 def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
