@@ -113,11 +113,9 @@ os.register_at_fork(
 
 def _file_lock(path: str) -> filelock.BaseFileLock:
     # Not shared: ``thread_local=False`` lets another thread release it, no more.
-    options: Dict[str, Any] = {"mode": 0o600, "thread_local": False}
-    hard: Dict[str, Any] = {"fallback_to_soft": False}
-    with contextlib.suppress(TypeError):  # versions without it have no soft fallback
-        return filelock.FileLock(path, **hard, **options)
-    return filelock.FileLock(path, **options)
+    # Older versions, which have no soft fallback, ignore that it is not wanted.
+    options: Dict[str, Any] = {"thread_local": False, "fallback_to_soft": False}
+    return filelock.FileLock(path, mode=0o600, **options)
 
 
 def _require_ours(path: str) -> None:
