@@ -122,9 +122,8 @@ def test_outage(
         assert session.refresh_failure is not None
         attempts.append(session.refresh_failure.count)
     if token_is == "expired":
-        # Who waited shares the failure of who tried. Where nobody answers at all there
-        # is nothing to share that long, and nobody to be stormed.
-        assert attempts[-1] <= (160 if outage == "refused" else 20)
+        # All 16 start at one moment: who waited shares the failure of who tried.
+        assert attempts[-1] <= 20
     elif outage in ("503", "dropped"):
         assert [1] * 10 == attempts  # it may have been spent: not before expiry
     else:
