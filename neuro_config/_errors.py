@@ -29,7 +29,15 @@
     │   ├── StorageReadError         the system refuses to read
     │   ├── StorageWriteError        full, read-only, no permission
     │   └── UnsupportedSystemError   not a POSIX system
+    ├── LoginError                   a login that did not come about
+    │   ├── LoginNotOfferedError     the platform names no such way to log in
+    │   ├── CallbackPortError        every port for the browser's answer is taken
+    │   ├── LoginTimeoutError        nobody logged in in time
+    │   ├── InvalidCodeError         what was given is no code of this login
+    │   └── ImportLoginError         another tool's login cannot be taken over
     ├── AuthError                    the authorization server refuses
+    │   ├── LoginDeniedError         the user cancelled, or may not log in
+    │   ├── CodeRefusedError         the code of a login is not accepted
     │   └── SessionEndedError        the refresh token is dead: log in again
     └── NetworkError                 the network or the platform fails
         ├── ConnectionFailedError    nothing was sent
@@ -369,6 +377,76 @@ class UnsupportedSystemError(StorageError):
     """Not a POSIX system."""
 
 
+# -------------------------------------------------------------------- logins
+
+
+class LoginError(ConfigError):
+    """A login that did not come about; whoever was logged in still is."""
+
+
+class LoginNotOfferedError(LoginError):
+    """The platform names no such way to log in."""
+
+
+class CallbackPortError(LoginError):
+    """Every port at which the platform lets a browser answer is taken.
+
+    Attributes:
+        urls: The callback URLs that the platform lists.
+    """
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        self.urls = tuple(urls)
+        super().__init__(self.urls)
+
+    def __str__(self) -> str:
+        return (
+            "The browser has no way to answer: none of the ports is free at which the "
+            f"platform expects it ({', '.join(self.urls)}). End another login that is "
+            "under way, or log in with login_headless."
+        )
+
+
+class LoginTimeoutError(LoginError):
+    """Nobody logged in in time.
+
+    Attributes:
+        seconds: How long this call has waited.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"No browser has brought an answer within {self.seconds:g} s. Log in again "
+            "and open the URL that is shown; without a browser on this machine use "
+            "login_headless."
+        )
+
+
+class InvalidCodeError(LoginError):
+    """What was given is no code, or one of another login; the text holds none of it."""
+
+
+class ImportLoginError(LoginError):
+    """Another tool's login cannot be taken over.
+
+    Attributes:
+        path: The file of that tool.
+        reason: What is wrong, a sentence.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
 # ------------------------------------------------- the authorization server
 
 
@@ -388,6 +466,28 @@ class AuthError(ConfigError):
     def __str__(self) -> str:
         said = f" ({self.description})" if self.description else ""
         return f"The authorization server refuses: {self.code}{said}."
+
+
+class LoginDeniedError(AuthError):
+    """The user cancelled the login, or is not allowed to log in."""
+
+    def __str__(self) -> str:
+        said = f" ({self.description})" if self.description else ""
+        return (
+            f"The login was cancelled, or is not allowed for this user{said}. Log in "
+            "again, perhaps as somebody else."
+        )
+
+
+class CodeRefusedError(AuthError):
+    """The authorization server does not accept the code of a login."""
+
+    def __str__(self) -> str:
+        said = f" ({self.description})" if self.description else ""
+        return (
+            f"The authorization server does not accept the code{said}: it is too old, "
+            "was used before, or belongs to another login. Log in again."
+        )
 
 
 class SessionEndedError(AuthError):

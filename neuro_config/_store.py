@@ -495,25 +495,11 @@ class ConfigStore(StoreView):
         deadline: Deadline,
     ) -> Tuple[Session, bytes]:
         """Make the session and the catalog of a token that the platform accepts."""
-        from ._catalog import encode, in_memory
-        from ._claims import username_of
-
-        api_url = str(url or DEFAULT_API_URL).rstrip("/")
+        api_url = _api_url(url)
         config = self._client().get_config(api_url, token.access_token, deadline)
         if not config.authorized:
             raise _refused(api_url, "check the token and the URL")
-        data = encode(config, api_url)
-        catalog = in_memory(data)
-        session = Session(
-            login_id=os.urandom(16).hex(),
-            username=username_of(token.access_token),
-            api_url=api_url,
-            token=token,
-            catalog=catalog.digest,
-            choice=choose(catalog),
-            auth=config.auth,
-        )
-        return session, data
+        return _new_login(config, token, api_url, choose)
 
     def _store_login(
         self, storage: Storage, login: Tuple[Session, bytes], deadline: Deadline
@@ -592,6 +578,34 @@ class ConfigStore(StoreView):
 
 
 Config = ConfigStore  # its name in the reference
+
+
+def _api_url(url: Union[str, URL, None]) -> str:
+    return str(url or DEFAULT_API_URL).rstrip("/")
+
+
+def _new_login(
+    config: ServerConfig,
+    token: Token,
+    api_url: str,
+    choose: Callable[[Catalog], Choice],
+) -> Tuple[Session, bytes]:
+    """Make the session and the catalog of a new login."""
+    from ._catalog import encode, in_memory
+    from ._claims import username_of
+
+    data = encode(config, api_url)
+    catalog = in_memory(data)
+    session = Session(
+        login_id=os.urandom(16).hex(),
+        username=username_of(token.access_token),
+        api_url=api_url,
+        token=token,
+        catalog=catalog.digest,
+        choice=choose(catalog),
+        auth=config.auth,
+    )
+    return session, data
 
 
 def _require_no_override(local: LocalChoice, field: str) -> None:
