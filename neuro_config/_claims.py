@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Dict, Optional
 
 import jwt
@@ -10,6 +11,17 @@ from ._errors import InvalidTokenError
 
 # The older name is still sent by older platforms.
 USERNAME_CLAIMS = ("identity", "https://platform.neuromation.io/user")
+
+# A platform without authorization knows one user, by this name and this well-known key.
+_STANDALONE_USER, _STANDALONE_KEY = "user", "neuro"
+
+
+def standalone_token() -> str:
+    """Make the token of a platform without authorization: the same for everybody."""
+    claims = {USERNAME_CLAIMS[1]: _STANDALONE_USER}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the key is short, and no secret
+        return jwt.encode(claims, _STANDALONE_KEY, algorithm="HS256")
 
 
 def claims_of(token: str) -> Dict[str, Any]:
@@ -30,10 +42,19 @@ def claims_of(token: str) -> Dict[str, Any]:
 
 def expiry_of(token: str) -> Optional[float]:
     """Tell a token's ``exp``, seconds since the epoch; ``None`` where it has none."""
-    exp = claims_of(token).get("exp")
+    return _time_of(token, "exp")
+
+
+def issue_time_of(token: str) -> Optional[float]:
+    """Tell a token's ``iat``, seconds since the epoch; ``None`` where it has none."""
+    return _time_of(token, "iat")
+
+
+def _time_of(token: str, claim: str) -> Optional[float]:
+    value = claims_of(token).get(claim)
     # The range leaves out NaN, true and what no clock shows.
-    if isinstance(exp, (int, float)) and 1 < exp < 1e12:
-        return float(exp)
+    if isinstance(value, (int, float)) and 1 < value < 1e12:
+        return float(value)
     return None
 
 

@@ -389,21 +389,23 @@ class LoginNotOfferedError(LoginError):
 
 
 class CallbackPortError(LoginError):
-    """Every port at which the platform lets a browser answer is taken.
+    """No port at which the platform lets a browser answer can be had.
 
     Attributes:
         urls: The callback URLs that the platform lists.
+        reason: Why the last of them cannot be had, in the system's words.
     """
 
-    def __init__(self, urls: Iterable[str]) -> None:
+    def __init__(self, urls: Iterable[str], reason: str) -> None:
         self.urls = tuple(urls)
-        super().__init__(self.urls)
+        self.reason = reason
+        super().__init__(self.urls, reason)
 
     def __str__(self) -> str:
         return (
-            "The browser has no way to answer: none of the ports is free at which the "
-            f"platform expects it ({', '.join(self.urls)}). End another login that is "
-            "under way, or log in with login_headless."
+            "The browser has no way to answer: none of the ports can be had at which "
+            f"the platform expects it ({', '.join(self.urls)}: {self.reason}). End "
+            "another login that is under way, or log in with login_headless."
         )
 
 

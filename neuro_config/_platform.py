@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any, Dict, Iterable, Mapping, Optional
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
 from ._deadline import Deadline
 from ._errors import (
     AuthError,
+    CodeRefusedError,
     MalformedAnswerError,
     PlatformError,
     SessionEndedError,
@@ -26,6 +28,7 @@ from ._payload import ServerConfig, parse_config
 from ._session import AuthConfig, Secret
 from ._states import INVALID_GRANT
 
+METADATA = "/.well-known/openid-configuration"
 CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
 
 # Where the server says that it did not do what was asked, whatever the body says.
@@ -99,6 +102,80 @@ class PlatformClient:
         }
         return self.ask_for_token(auth.token_url, fields, deadline)
 
+    def redeem(
+        self, auth: AuthConfig, grant: Mapping[str, str], deadline: Deadline
+    ) -> Mapping[str, Any]:
+        """Spend the code of a login (RFC 6749, 4.1.3).
+
+        Args:
+            auth: Names the endpoint.
+            grant: The fields to send.
+            deadline: Of the whole call.
+
+        Returns:
+            As ``ask_for_token``.
+
+        Raises:
+            CodeRefusedError: The server does not accept the code.
+            AuthError, NetworkError: As ``ask_for_token``.
+        """
+        try:
+            return self.ask_for_token(auth.token_url, grant, deadline)
+        except (
+            SessionEndedError
+        ) as error:  # OAuth has one word for dead codes and tokens
+            refused = CodeRefusedError(error.code, error.description)
+        raise refused
+
+    def revoke(self, auth: AuthConfig, refresh_token: str, deadline: Deadline) -> None:
+        """Have a refresh token revoked (RFC 7009), where the server says how.
+
+        Args:
+            auth: Names the server and the client.
+            refresh_token: Must not be used again.
+            deadline: Of the whole call.
+
+        Raises:
+            AuthError: The server refuses.
+            NetworkError: It cannot be asked.
+        """
+        endpoint = self._revocation_endpoint(auth.token_url, deadline)
+        if endpoint is None:
+            return
+        fields = {
+            "token": refresh_token,
+            "token_type_hint": "refresh_token",
+            "client_id": auth.client_id,
+        }
+        status, body = self._http.request(
+            "POST", endpoint, deadline, TOKEN_LIMIT, fields=fields
+        )
+        if status != 200:
+            raise AuthError(f"http_{status}", _said(body, [refresh_token]))
+
+    def _revocation_endpoint(self, token_url: str, deadline: Deadline) -> Optional[str]:
+        """Look for the server's metadata (OpenID Connect Discovery 1.0, 4)."""
+        # The platform does not name the issuer: it is the token endpoint's URL less
+        # some of the end of its path. The metadata proves which.
+        from ._catalog import is_same_origin
+
+        parts = urlsplit(token_url)
+        path = ""
+        for piece in parts.path.split("/")[:-1]:
+            path = f"{path}/{piece}" if piece else path
+            issuer = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+            status, body = self._http.request(
+                "GET", issuer + METADATA, deadline, TOKEN_LIMIT
+            )
+            metadata = (_object_in(body) if status == 200 else None) or {}
+            if metadata.get("token_endpoint") == token_url:
+                endpoint = metadata.get("revocation_endpoint")
+                # A token goes to no other host.
+                if isinstance(endpoint, str) and is_same_origin(endpoint, token_url):
+                    return endpoint
+                return None
+        return None
+
     def ask_for_token(
         self, url: str, fields: Mapping[str, str], deadline: Deadline
     ) -> Mapping[str, Any]:
@@ -145,18 +222,13 @@ def parse_token_answer(
         PlatformError: Anything else; the request may have been worked on.
     """
     url = shown(url)
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        answer = None
+    answer = _object_in(body)
     if status in _REFUSALS and status != _REQUEST_TIMEOUT:
-        raise _refusal(
-            status, answer if isinstance(answer, dict) else {}, body, secrets
-        )
+        raise _refusal(status, answer or {}, body, secrets)
     if status != 200:
         said = _said(body, secrets)
         raise PlatformError(url, f"answered {status}: {said}. Try again later.", status)
-    if not isinstance(answer, dict):
+    if answer is None:
         raise MalformedAnswerError(url, "is no JSON object.", status=status)
     for name, value in answer.items():
         if isinstance(value, str):  # all but a few are tokens; no traceback shows them
@@ -167,6 +239,14 @@ def parse_token_answer(
     else:
         require_usable(answer["refresh_token"], url, "refresh_token")
     return answer
+
+
+def _object_in(body: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _refusal(

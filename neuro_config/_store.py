@@ -18,6 +18,7 @@ from typing import (
     Any,
     Callable,
     Iterator,
+    List,
     Mapping,
     Optional,
     Tuple,
@@ -38,7 +39,7 @@ from ._errors import (
 )
 from ._files import FileStorage
 from ._local import LocalChoice, read_local_choice
-from ._session import Choice, Secret, Session, Token
+from ._session import AuthConfig, Choice, Secret, Session, Token
 from ._states import (
     TokenExpired,
     at,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
+    from ._login import GetAuthCode, Grant, ShowBrowser
+    from ._pages import Page
     from ._payload import ServerConfig
     from ._platform import PlatformClient
     from ._plugins import PluginManager
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
 
 DEFAULT_API_URL = "https://api.apolo.us/api/v1"
 TIMEOUT = 30.0  # seconds, of a whole call
+LOGIN_TIMEOUT = 300.0  # seconds, of a person who logs in with a browser
 EARLY_TIMEOUT = 5.0  # seconds, of a refresh that is not needed yet
 SAVE_PAUSE = 5.0  # seconds between two tries to save an answer
 REFUSED_AGE = 300.0  # seconds; a younger token that is refused means an outage
@@ -107,6 +111,7 @@ class ConfigStore(StoreView):
             certificates; without one, requests' own settings and environment
             variables hold.
         timeout: Seconds that a whole call may take.
+        login_timeout: Seconds that a person may take to log in with a browser.
 
     Raises:
         UnsupportedSystemError: Not a POSIX system.
@@ -114,6 +119,9 @@ class ConfigStore(StoreView):
 
     _http: Optional[requests.Session] = attrs.field(default=None, kw_only=True)
     _timeout: float = attrs.field(default=TIMEOUT, validator=_SECONDS, kw_only=True)
+    _login_timeout: float = attrs.field(
+        default=LOGIN_TIMEOUT, validator=_SECONDS, kw_only=True
+    )
     _directory: Optional[str] = attrs.field(default=None, init=False)
     _rebinding: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _plugins: Optional[PluginManager] = attrs.field(default=None, init=False)
@@ -141,6 +149,64 @@ class ConfigStore(StoreView):
         with self._rebinding:
             self._bind(self._read(Deadline(self._timeout)))
 
+    def login(
+        self,
+        show_browser: Optional[ShowBrowser] = None,
+        *,
+        url: Union[str, URL, None] = None,
+    ) -> None:
+        """Log in with a browser on this machine; brings a refresh token.
+
+        The user has ``login_timeout`` seconds, the rest of the call ``timeout``. A
+        platform without authorization needs no browser.
+
+        Args:
+            show_browser: Shows a ``yarl.URL`` to the user, in a thread of its own, so
+                that it may take as long as the login. ``None`` opens the system's
+                browser, and logs the URL as a warning for those whose does not open.
+            url: The platform's API, ``DEFAULT_API_URL`` if ``None``.
+
+        Raises:
+            LoginNotOfferedError: The platform does not let a browser log in here.
+            CallbackPortError: No port for the browser's answer can be had.
+            LoginTimeoutError: Nobody logged in in time.
+            LoginDeniedError: The user cancelled, or may not log in.
+            CodeRefusedError: The authorization server does not accept its own code.
+            AuthError: It refuses for another reason.
+            NetworkError: The platform or the authorization server fails.
+            StorageError: The login cannot be stored.
+        """
+        from ._login import in_browser
+
+        self._log_in_as_a_person(
+            url,
+            lambda auth, redeem: in_browser(
+                auth, show_browser, self._login_timeout, redeem
+            ),
+        )
+
+    def login_headless(
+        self, get_auth_code: GetAuthCode, *, url: Union[str, URL, None] = None
+    ) -> None:
+        """Log in with a browser anywhere; brings a refresh token.
+
+        Args:
+            get_auth_code: Shows a ``yarl.URL`` to the user and returns the code that
+                the last page shows, or that page's whole URL. It may take its time.
+            url: The platform's API, ``DEFAULT_API_URL`` if ``None``.
+
+        Raises:
+            LoginNotOfferedError: The platform has no page that shows a code.
+            InvalidCodeError: What was given is no code, or one of another login.
+            LoginDeniedError, CodeRefusedError, AuthError: As ``login``.
+            NetworkError, StorageError: As ``login``.
+        """
+        from ._login import headless
+
+        self._log_in_as_a_person(
+            url, lambda auth, redeem: headless(auth, get_auth_code, redeem)
+        )
+
     def login_with_token(
         self, token: str, *, url: Union[str, URL, None] = None
     ) -> None:
@@ -158,9 +224,12 @@ class ConfigStore(StoreView):
         """
         from ._choice import first_choice
 
+        deadline = Deadline(self._timeout)
         if isinstance(token, str):
             token = Secret(token)  # no traceback shows it
-        self._log_in(self._bare_token(token), url, first_choice)
+        bare = self._bare_token(token)
+        login = self._ask_for_login(bare, url, first_choice, deadline)
+        self._store_login(self._storage, login, deadline)
 
     def login_with_passed_config(self, config_data: Optional[str] = None) -> None:
         """Log in with what the platform passes into a job; all or nothing.
@@ -177,21 +246,31 @@ class ConfigStore(StoreView):
             UnknownNameError: It names what does not exist; nothing is stored.
             ConfigError: As ``login_with_token``.
         """
-        from ._passed_config import decode
+        config_data = config_data and Secret(config_data)  # no traceback shows it
+        self._log_in_with_passed_config(config_data)
+
+    def import_login(self, path: Union[str, os.PathLike[str], None] = None) -> None:
+        """Take over the login of an installed ``neuro`` or ``apolo`` command-line tool.
+
+        The tool's files stay as they are, and no request is made: what the platform
+        offers is as old as the tool's own knowledge until ``fetch``. Import only if the
+        tool is not used any more: two programs that spend one refresh token end the
+        login of both.
+
+        Args:
+            path: The tool's directory or the file ``db`` in it; else the newer login of
+                ``~/.neuro`` and ``~/.apolo``.
+
+        Raises:
+            ImportLoginError: There is no login, or it cannot be used.
+            StorageError: The login cannot be stored.
+        """
+        from ._tool_login import read_tool_login
 
         deadline = Deadline(self._timeout)
-        config_data = config_data and Secret(config_data)  # no traceback shows it
-        passed = decode(config_data, os.environ)
-        token = self._bare_token(passed.token)
-        login = self._ask_for_login(token, passed.url, passed.choose, deadline)
-        try:
-            self._store_login(self._storage, login, deadline)
-        except StorageWriteError as error:
-            if not error.is_read_only:
-                raise
-            from ._memory import MemoryStorage
-
-            self._store_login(MemoryStorage(), login, deadline)
+        found = read_tool_login(path, self._clock(), deadline)
+        login = _new_login(found.config, found.token, found.api_url, found.choose)
+        self._store_login(self._storage, login, deadline)
 
     def fetch(self) -> None:
         """Ask the platform what there is, and store it.
@@ -311,21 +390,41 @@ class ConfigStore(StoreView):
         held = call.binding.snapshot.session
         self._renew(call, held or self._stored(call))
 
-    def logout(self) -> None:
+    def logout(self, show_browser: Optional[ShowBrowser] = None) -> None:
         """Remove the login, whatever its condition, and what was set aside of it.
+
+        The refresh token is revoked where the authorization server lets that be done,
+        within 5 seconds; if that fails a warning is logged.
+
+        Args:
+            show_browser: Shows a ``yarl.URL`` at which the platform ends the
+                browser's own session, too; without it that one goes on.
 
         Raises:
             StorageError: It cannot be removed.
         """
         deadline = Deadline(self._timeout)
+        removed: List[Optional[Session]] = []
+
+        def change(session: Optional[Session]) -> Optional[Session]:
+            removed[:] = [session]
+            return stored(step(at(session, self._clock()), log_out))
+
         with self._rebinding:
-            session = self._storage.update(
-                lambda session: stored(step(at(session, self._clock()), log_out)),
-                deadline.remaining(),
-                replace=True,
-            )
-            _unsaved.drop(self._storage.location)
+            location = self._storage.location
+            session = self._storage.update(change, deadline.remaining(), replace=True)
+            ended = _unsaved.seen(location, removed[0])
+            _unsaved.drop(location)
             self._bind(session)
+        if ended is None or ended.auth is None:
+            return
+        if ended.token.refresh_token is not None:
+            self._revoke(ended.auth, ended.token.refresh_token, deadline)
+        if show_browser is not None and ended.auth.logout_url is not None:
+            from yarl import URL
+
+            logout_url = URL(ended.auth.logout_url)
+            show_browser(logout_url.update_query(client_id=ended.auth.client_id))
 
     # --------------------------------------------------------------------- use
 
@@ -425,6 +524,15 @@ class ConfigStore(StoreView):
         with self._noticing_logout(call):
             return same_login(self._read(call.deadline), call.login_id, call.doing)
 
+    def _revoke(self, auth: AuthConfig, refresh_token: str, deadline: Deadline) -> None:
+        from ._refresh import logger
+
+        left = Deadline(min(EARLY_TIMEOUT, deadline.remaining()))
+        try:
+            self._client().revoke(auth, refresh_token, left)
+        except ConfigError as error:
+            logger.warning("The refresh token could not be revoked: %s", error)
+
     def _client(self) -> PlatformClient:
         from ._platform import PlatformClient
 
@@ -457,13 +565,44 @@ class ConfigStore(StoreView):
 
         self._update(call, change)
 
-    def _log_in_with_answer(
-        self, answer: Mapping[str, Any], url: Union[str, URL, None]
+    def _log_in_as_a_person(
+        self,
+        url: Union[str, URL, None],
+        ask: Callable[[AuthConfig, Callable[[Grant], Page]], None],
     ) -> None:
+        """Ask a person for a grant, in the way that is given, and log in with it."""
+        from ._choice import first_choice
+        from ._claims import standalone_token
+        from ._login import page_of, required
+
+        api_url = _api_url(url)
+        deadline = Deadline(self._timeout)
+        config = self._client().get_config(api_url, None, deadline)
+        if config.clusters:  # without a token: a platform without authorization
+            token = self._bare_token(standalone_token())
+            login = _new_login(config, token, api_url, first_choice)
+            self._store_login(self._storage, login, deadline)
+            return
+        auth = required(config.auth, api_url)
+
+        def redeem(grant: Grant) -> Page:
+            deadline = Deadline(self._timeout)
+            answer = self._client().redeem(auth, grant, deadline)
+            username = self._log_in_with_answer(answer, api_url, deadline)
+            return page_of(auth, api_url, username)
+
+        ask(auth, redeem)
+
+    def _log_in_with_answer(
+        self, answer: Mapping[str, Any], url: Union[str, URL, None], deadline: Deadline
+    ) -> str:
         from ._choice import first_choice
         from ._refresh import token_from
 
-        self._log_in(token_from(answer, self._clock()), url, first_choice)
+        token = token_from(answer, self._clock())
+        login = self._ask_for_login(token, url, first_choice, deadline)
+        self._store_login(self._storage, login, deadline)
+        return login[0].username
 
     def _bare_token(self, token: str) -> Token:
         from ._claims import expiry_of
@@ -477,15 +616,23 @@ class ConfigStore(StoreView):
             )
         return Token(token, self._clock(), expiry_of(token))
 
-    def _log_in(
-        self,
-        token: Token,
-        url: Union[str, URL, None],
-        choose: Callable[[Catalog], Choice],
+    def _log_in_with_passed_config(
+        self, config_data: Optional[str], *, replace: bool = True
     ) -> None:
+        from ._passed_config import decode
+
         deadline = Deadline(self._timeout)
-        login = self._ask_for_login(token, url, choose, deadline)
-        self._store_login(self._storage, login, deadline)
+        passed = decode(config_data, os.environ)
+        token = self._bare_token(passed.token)
+        login = self._ask_for_login(token, passed.url, passed.choose, deadline)
+        try:
+            self._store_login(self._storage, login, deadline, replace=replace)
+        except StorageWriteError as error:
+            if not error.is_read_only:
+                raise
+            from ._memory import MemoryStorage
+
+            self._store_login(MemoryStorage(), login, deadline)
 
     def _ask_for_login(
         self,
@@ -502,19 +649,33 @@ class ConfigStore(StoreView):
         return _new_login(config, token, api_url, choose)
 
     def _store_login(
-        self, storage: Storage, login: Tuple[Session, bytes], deadline: Deadline
+        self,
+        storage: Storage,
+        login: Tuple[Session, bytes],
+        deadline: Deadline,
+        *,
+        replace: bool = True,
     ) -> None:
-        """Store a login in the place of whatever is there; every login ends here."""
+        """Store a login; every login ends here.
+
+        Args:
+            replace: Whether it takes the place of whatever is there; else a login that
+                is stored by now is taken instead, and damage is an error.
+        """
         session, data = login
+
+        def change(old: Optional[Session]) -> Optional[Session]:
+            if old is not None and not replace:
+                return old
+            return stored(step(at(old, self._clock()), log_in, session))
+
         with self._rebinding:
             saved = storage.update(
-                lambda old: stored(step(at(old, self._clock()), log_in, session)),
-                deadline.remaining(),
-                catalog=data,
-                replace=True,
+                change, deadline.remaining(), catalog=data, replace=replace
             )
             self._storage = storage
-            _unsaved.drop(storage.location)
+            if saved == session:
+                _unsaved.drop(storage.location)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:

@@ -56,6 +56,10 @@ COMMANDS = {
 }
 
 
+# Goes where a URL leads; the value of $BROWSER is split as a shell does.
+BROWSER = "import sys, requests; requests.get(sys.argv[1])"
+
+
 @attrs.frozen
 class Example:
     """A block of Python.
@@ -113,6 +117,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
         monkeypatch.setenv("APOLO_TOKEN", token)
         monkeypatch.setenv("APOLO_URL", str(platform.url))
         monkeypatch.setenv("APOLO_PASSED_CONFIG", encoded)
+        monkeypatch.setenv("BROWSER", f"{sys.executable} -c '{BROWSER}' %s")
         monkeypatch.setattr("neuro_config._store.DEFAULT_API_URL", str(platform.url))
         yield platform
 
