@@ -16,7 +16,7 @@ import contextlib
 import errno
 import os
 import time
-from typing import Collection, Iterator, NamedTuple, Optional
+from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from ._catalog import digest_of
 from ._directory import SESSION, SESSION_LIMIT, Directory, catalog_name
@@ -63,7 +63,7 @@ def update(
         if change(None) is None:
             return None
         with _typed(storage):
-            _make_directory(storage.location)
+            make_directory(storage.location)
         storage.check_directory()
     with _typed(storage):
         lock = Lock(storage.location, "commit", timeout)
@@ -130,10 +130,11 @@ def _typed(storage: Directory) -> Iterator[None]:
         raise storage.write_error(error) from error
 
 
-def _make_directory(path: str) -> None:
+def make_directory(path: str) -> None:
+    """Make a directory and what is missing above it, for its owner alone."""
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
-        _make_directory(parent)
+        make_directory(parent)
     with contextlib.suppress(FileExistsError):  # another process was faster
         os.mkdir(path, 0o700)
         os.chmod(path, 0o700)  # whatever the umask took away
@@ -339,23 +340,95 @@ def _note_last_use(
             os.utime(storage.file(catalog_name(old.catalog)))
 
 
+def leftovers(storage: Directory, lock: str, now: float) -> List[str]:
+    """List the files that nobody uses, if nobody holds the lock.
+
+    Args:
+        storage: The directory.
+        lock: ``refresh`` for the reserve of a refresher that died, ``commit`` for the
+            rest: what writers that died had begun, what was set aside except the
+            newest, catalogs out of use.
+        now: Seconds since the epoch.
+
+    Returns:
+        Their names, in order.
+
+    Raises:
+        OSError: The directory cannot be listed.
+    """
+    names = sorted(os.listdir(storage.location))
+    begun = [
+        one for one in names if one.startswith(f"{lock}-") and one.endswith(".tmp")
+    ]
+    if lock != "commit":
+        return begun
+    aside = [name for name in names if name.startswith(_CORRUPT)]
+    try:
+        session = storage.read()
+    except StorageError:
+        return [*begun, *aside[:-1]]  # nobody knows which catalog it names
+    named = set() if session is None else {catalog_name(session.catalog)}
+    unnamed = [name for name in names if _is_out_of_use(storage, name, named, now)]
+    return [*begun, *aside[:-1], *unnamed]
+
+
+def remove_leftovers(
+    storage: Directory, lock: str, now: float, timeout: float
+) -> List[str]:
+    """Remove what ``leftovers`` lists, while holding the lock.
+
+    Args:
+        storage: The directory.
+        lock: As for ``leftovers``.
+        now: As for ``leftovers``.
+        timeout: Seconds to wait for the lock.
+
+    Returns:
+        The names of what was removed.
+
+    Raises:
+        LockTimeoutError: Somebody holds the lock too long.
+        StorageError: The system refuses.
+    """
+    storage.check_directory()
+    with _typed(storage):
+        held = Lock(storage.location, lock, timeout)
+        try:
+            names = leftovers(storage, lock, now)
+            for name in names:
+                _unlink(storage.file(name))
+            return names
+        finally:
+            held.release()
+
+
 def _clean_up(storage: Directory, named: Collection[str]) -> None:
     """Remove catalogs out of use and files of writers that died; both are harmless."""
     with contextlib.suppress(OSError):
         _remove(storage, _COMMIT_LEFTOVER)
         for name in os.listdir(storage.location):
-            if name.startswith("catalog-") and name not in named:
-                path = storage.file(name)
-                if time.time() - os.lstat(path).st_mtime > KEEP_CATALOG:
-                    os.unlink(path)
+            if _is_out_of_use(storage, name, named, time.time()):
+                os.unlink(storage.file(name))
+
+
+def _is_out_of_use(
+    storage: Directory, name: str, named: Collection[str], now: float
+) -> bool:
+    if not name.startswith("catalog-") or name in named:
+        return False
+    return now - os.lstat(storage.file(name)).st_mtime > KEEP_CATALOG
 
 
 def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
     for name in os.listdir(storage.location):
         path = storage.file(name)
         if name.startswith(prefix) and path != keep:
-            with contextlib.suppress(FileNotFoundError):  # its owner was faster
-                os.unlink(path)
+            _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # its owner was faster
+        os.unlink(path)
 
 
 def _discard(path: str) -> None:

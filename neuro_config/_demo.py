@@ -7,7 +7,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator, Optional
+
+import attrs
 
 from ._states import LoggedOut, TokenExpired
 from ._store import ConfigStore
@@ -18,15 +20,38 @@ PROCESSES = 8
 ASK = "import sys, neuro_config; print(neuro_config.ConfigStore(sys.argv[1]).token())"
 
 
-def run(say: Callable[[str], None]) -> None:
-    """Show what the library does, on an embedded platform and in a temporary directory.
+class NotSharedError(RuntimeError):
+    """The processes did not share one refresh."""
+
+
+@attrs.frozen
+class Step:
+    """What was done, and where that led to.
 
     Args:
-        say: Gets each line.
+        title: What was done.
+        state: The state that followed.
+        cluster: The cluster that followed; ``org`` and ``project`` alike.
+        note: What else there is to say.
+    """
+
+    title: str
+    state: str
+    cluster: Optional[str] = None
+    org: Optional[str] = None
+    project: Optional[str] = None
+    note: Optional[str] = None
+
+
+def run() -> Iterator[Step]:
+    """Show what the library does, on an embedded platform and in a temporary directory.
+
+    Yields:
+        Each step when it is done.
 
     Raises:
         ConfigError: A step failed.
-        RuntimeError: The processes did not share one refresh.
+        NotSharedError: The processes did not share one refresh.
     """
     clusters = [
         ClusterSpec(name="default", orgs=("acme", "umbrella")),
@@ -36,9 +61,8 @@ def run(say: Callable[[str], None]) -> None:
         clusters=clusters, token_life=LIFE
     ) as platform:
         store = ConfigStore(Path(folder) / "config")
-        say(f"An embedded platform answers at {platform.url}")
-        say(_row("step", "before", "after", "cluster / org / project"))
-        steps: Dict[str, Callable[[], object]] = {
+        steps: Dict[str, Callable[[], Optional[str]]] = {
+            "start a platform, open a store": lambda: None,
             "log in as alice": lambda: platform.log_in(store),
             "fetch": store.fetch,
             "switch_cluster('gpu-farm')": lambda: store.switch_cluster("gpu-farm"),
@@ -48,22 +72,22 @@ def run(say: Callable[[str], None]) -> None:
             "logout": store.logout,
         }
         for title, action in steps.items():
-            before = type(store.state)
             note = action()
-            after = type(store.state)
-            say(_row(title, before.__name__, after.__name__, _where(store)))
-            if isinstance(note, str):
-                say(f"  {note}")
+            yield _step(title, store, note)
 
 
-def _row(title: str, before: str, after: str, where: str) -> str:
-    return f"{title:<33} {before:>12} -> {after:<12}  {where}".rstrip()
-
-
-def _where(store: ConfigStore) -> str:
-    if isinstance(store.state, LoggedOut):
-        return ""
-    return f"{store.cluster_name} / {store.org_name} / {store.project_name}"
+def _step(title: str, store: ConfigStore, note: Optional[str]) -> Step:
+    state = store.state
+    if isinstance(state, LoggedOut):
+        return Step(title, type(state).__name__, note=note)
+    return Step(
+        title,
+        type(state).__name__,
+        store.cluster_name,
+        store.org_name,
+        store.project_name,
+        note,
+    )
 
 
 def _wait_for_expiry(store: ConfigStore) -> None:
@@ -83,7 +107,7 @@ def _ask(store: ConfigStore, platform: Platform) -> str:
     refreshes = platform.count("token", grant_type="refresh_token") - before
     store.reload()
     if {store.token()} != tokens or refreshes != 1:
-        raise RuntimeError(
+        raise NotSharedError(
             f"{len(tokens)} different tokens and {refreshes} refreshes, not 1 and 1"
         )
     return f"all {PROCESSES} got the same token, and one refresh was sent"

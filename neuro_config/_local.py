@@ -155,8 +155,25 @@ def read_toml(path: str) -> Optional[Dict[str, Any]]:
         UserConfigError: Anything else than a readable regular file of at most
             ``MAX_SIZE`` bytes that holds TOML in UTF-8.
     """
+    data = read_file(path)
+    return None if data is None else parse_toml(path, data)
+
+
+def read_file(path: str) -> Optional[bytes]:
+    """Read the bytes of one file of the user's.
+
+    Args:
+        path: The file; it may be a link and may be readable by others.
+
+    Returns:
+        Its bytes, or ``None`` if it does not exist.
+
+    Raises:
+        UserConfigError: Anything else than a readable regular file of at most
+            ``MAX_SIZE`` bytes.
+    """
     try:
-        data = _read_bytes(path)
+        return _read_bytes(path)
     except FileNotFoundError:
         if os.path.islink(path):
             raise UserConfigError(
@@ -165,7 +182,6 @@ def read_toml(path: str) -> Optional[Dict[str, Any]]:
         return None
     except OSError as error:
         raise UserConfigError(path, f"cannot be read: {error.strerror}.") from None
-    return _parse(path, data)
 
 
 def _absolute(path: Optional[StrPath]) -> Optional[str]:
@@ -196,7 +212,19 @@ def _read_bytes(path: str) -> bytes:
     raise UserConfigError(path, f"is larger than {MAX_SIZE >> 20} MiB.")
 
 
-def _parse(path: str, data: bytes) -> Dict[str, Any]:
+def parse_toml(path: str, data: bytes) -> Dict[str, Any]:
+    """Read TOML.
+
+    Args:
+        path: The file, for errors.
+        data: Its bytes.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        UserConfigError: It is no TOML in UTF-8; tells where.
+    """
     if data.startswith(b"\xef\xbb\xbf"):
         raise UserConfigError(
             path, "begins with a byte order mark (BOM). Save it as UTF-8 without one."

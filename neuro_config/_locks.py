@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -171,6 +172,33 @@ def read_hint(directory: str, name: str) -> Dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return hint if isinstance(hint, dict) else {}
+
+
+def is_held(directory: str, name: str) -> bool:
+    """Tell whether somebody holds a lock at this moment; nobody has to wait for that.
+
+    Raises:
+        StorageWriteError: The file system has no such locks.
+        OSError: The lock file cannot be opened.
+    """
+    path = os.path.join(directory, f"{name}.lock")
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with _forking:  # a child that inherited it would go on holding it
+        try:
+            fd = os.open(path, flags)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                raise _no_locks(path) from None
+            raise
+        finally:
+            os.close(fd)
+    return False
 
 
 def describe_holder(directory: str, name: str) -> str:

@@ -55,6 +55,43 @@ def load_user_config(
     Raises:
         UserConfigError: A file is wrong; names the file and the key.
     """
+    result: Dict[str, Any] = {}
+    for one in checked_files(global_file, start, plugins):
+        result = merged(result, one.table)
+    return _read_only_table(result)
+
+
+@attrs.frozen
+class CheckedFile:
+    """One file of the user's settings, found right.
+
+    Args:
+        path: The file.
+        table: What it holds, an integer where a number is wanted made a float.
+    """
+
+    path: str
+    table: Mapping[str, Any]
+
+
+def checked_files(
+    global_file: Optional[StrPath],
+    start: Optional[StrPath] = None,
+    plugins: Optional[PluginManager] = None,
+) -> List[CheckedFile]:
+    """Read and check the user's configuration files.
+
+    Args:
+        global_file: As for ``load_user_config``.
+        start: As for ``load_user_config``.
+        plugins: As for ``load_user_config``.
+
+    Returns:
+        The files that exist, the one that wins last.
+
+    Raises:
+        UserConfigError: A file is wrong; names the file and the key.
+    """
     paths = (
         (None if global_file is None else os.fspath(global_file), ConfigScope.GLOBAL),
         (find_local_file(start), ConfigScope.LOCAL),
@@ -66,12 +103,50 @@ def load_user_config(
             if table is not None:
                 files.append((path, scope, table))
     if not files:
-        return MappingProxyType({})
+        return []
     known = load_plugins() if plugins is None else plugins
-    merged: Dict[str, Any] = {}
-    for path, scope, table in files:
-        merged = _merged(merged, _Checker(path, scope, known).checked(table))
-    return _read_only_table(merged)
+    return [
+        CheckedFile(path, checked(path, scope, table, known))
+        for path, scope, table in files
+    ]
+
+
+def checked(
+    path: str, scope: ConfigScope, table: Mapping[str, Any], plugins: PluginManager
+) -> Dict[str, Any]:
+    """Check what one file holds.
+
+    Args:
+        path: The file, for errors.
+        scope: Which of the two files it is.
+        table: What it holds.
+        plugins: Which parameters are known.
+
+    Returns:
+        The same, an integer where a number is wanted made a float.
+
+    Raises:
+        UserConfigError: It is wrong; names the file and the key.
+    """
+    return _Checker(path, scope, plugins).checked(table)
+
+
+def dotted(*names: str) -> str:
+    """Name a key for people, as one would write it in a file, but not at any length."""
+    # repr: a name in quotes may hold line ends and whatever controls a terminal.
+    return ".".join(
+        name if name and _BARE.issuperset(name) else repr(name)
+        for name in (name if len(name) <= 60 else f"{name[:60]}..." for name in names)
+    )
+
+
+def merged(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> Dict[str, Any]:
+    """Merge two tables key by key, at every depth; what ``strong`` says wins."""
+    result = {**weak, **strong}
+    for key in weak.keys() & strong.keys():
+        if isinstance(weak[key], dict) and isinstance(strong[key], dict):
+            result[key] = merged(weak[key], strong[key])
+    return result
 
 
 @attrs.frozen
@@ -107,7 +182,7 @@ class _Checker:
                 here = {one for one in names if self._is_here(section, one)}
                 raise self._unknown("key", name, here, (section, name))
             parameter = parameters[section, name]
-            key = _dotted(section, name)
+            key = dotted(section, name)
             if not self._is_here(section, name):
                 raise UserConfigError(self.path, _misplaced(self.scope), key)
             result[name] = self._value(parameter, value, key)
@@ -138,11 +213,11 @@ class _Checker:
 
     def _aliases(self, section: str, values: Mapping[str, Any]) -> Dict[str, Any]:
         for name, value in values.items():
-            key = _dotted(section, name)
+            key = dotted(section, name)
             if not isinstance(value, dict):
                 raise self._wrong_type("a table", value, key)
             # Whoever walks through the result shall not run out of stack.
-            if _is_deeper(value, MAX_DEPTH):
+            if is_deeper(value, MAX_DEPTH):
                 raise UserConfigError(self.path, "is nested too deeply.", key)
         return dict(values)
 
@@ -163,7 +238,7 @@ class _Checker:
         reason = f"is no known {what}{meant} Known: {', '.join(names_known) or 'none'}"
         for failure in self.plugins.failures:
             reason += f"; {failure}; it may be the one that defines this {what}"
-        return UserConfigError(self.path, f"{reason}.", _dotted(*names))
+        return UserConfigError(self.path, f"{reason}.", dotted(*names))
 
 
 def _misplaced(scope: ConfigScope) -> str:
@@ -175,28 +250,13 @@ def _misplaced(scope: ConfigScope) -> str:
     return "is a setting for all projects. Move it into user.toml."
 
 
-def _dotted(*names: str) -> str:
-    # repr: a name in quotes may hold line ends and whatever controls a terminal.
-    return ".".join(
-        name if name and _BARE.issuperset(name) else repr(name)
-        for name in (name if len(name) <= 60 else f"{name[:60]}..." for name in names)
-    )
-
-
-def _is_deeper(value: object, depth: int) -> bool:
+def is_deeper(value: object, depth: int) -> bool:
+    """Tell whether tables and lists are nested deeper than so many times."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):
         return False
-    return depth == 0 or any(_is_deeper(item, depth - 1) for item in value)
-
-
-def _merged(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> Dict[str, Any]:
-    result = {**weak, **strong}
-    for key in weak.keys() & strong.keys():
-        if isinstance(weak[key], dict) and isinstance(strong[key], dict):
-            result[key] = _merged(weak[key], strong[key])
-    return result
+    return depth == 0 or any(is_deeper(item, depth - 1) for item in value)
 
 
 def _read_only_table(table: Mapping[str, Any]) -> Mapping[str, Any]:

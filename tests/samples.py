@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Set
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import attrs
 
@@ -47,6 +47,12 @@ def names_in(directory: Path) -> Set[str]:
         for name in os.listdir(directory)
         if not name.endswith((".lock", ".holder"))
     }
+
+
+def identity(path: Path) -> Tuple[int, int]:
+    """Tell one version of a file from another, whatever it holds."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def import_path() -> str:

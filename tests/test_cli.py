@@ -2,64 +2,63 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import List
 
 import pytest
-from click.testing import CliRunner
+from cli import ok, run
 
-from neuro_config import __version__
+from neuro_config import ConfigStore, __version__
 from neuro_config.__main__ import main as entry_point
-from neuro_config._cli import main
-from neuro_config._demo import _ask, run
+from neuro_config._demo import NotSharedError, _ask
 from neuro_config.testing import Platform
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_demo() -> None:
-    """The demo shows each step with its states and one refresh for 8 processes."""
-    lines: List[str] = []
-    run(lines.append)
-    steps = [" ".join(line.split()) for line in lines[2:]]
+    """The demo shows each step with its state and one refresh for 8 processes."""
+    heading, *lines = (" ".join(line.split()) for line in ok("demo").splitlines())
+    assert "step state cluster / org / project" == heading
     assert [
-        "log in as alice LoggedOut -> LoggedIn default / acme / main",
-        "fetch LoggedIn -> LoggedIn default / acme / main",
-        "switch_cluster('gpu-farm') LoggedIn -> LoggedIn gpu-farm / acme / main",
-        "switch_org('umbrella') LoggedIn -> LoggedIn default / umbrella / main",
-        "wait until the token has expired LoggedIn -> TokenExpired default / umbrella / main",
-        "8 processes ask for a token TokenExpired -> LoggedIn default / umbrella / main",
+        "start a platform, open a store LoggedOut",
+        "log in as alice LoggedIn default / acme / main",
+        "fetch LoggedIn default / acme / main",
+        "switch_cluster('gpu-farm') LoggedIn gpu-farm / acme / main",
+        "switch_org('umbrella') LoggedIn default / umbrella / main",
+        "wait until the token has expired TokenExpired default / umbrella / main",
+        "8 processes ask for a token LoggedIn default / umbrella / main",
         "all 8 got the same token, and one refresh was sent",
-        "logout LoggedIn -> LoggedOut",
-    ] == steps
+        "logout LoggedOut",
+    ] == lines
 
 
-def test_demo_command() -> None:
-    """The command prints the demo and ends with exit code 0."""
-    result = CliRunner().invoke(main, ["demo"])
-    assert 0 == result.exit_code, result.output
-    assert "one refresh was sent" in result.output
+def test_demo_as_json() -> None:
+    """The demo is there for programs, too."""
+    steps = json.loads(ok("demo", "--json"))
+    assert "logout" == steps[-1]["title"]
+    assert "one refresh was sent" in steps[-2]["note"]
 
 
 def test_demo_would_notice(platform: Platform, tmp_path: Path) -> None:
     """The demo fails where the processes get no common token."""
-    from neuro_config import ConfigStore
-
     store = ConfigStore(tmp_path / "config")
     platform.log_in(store)
-    with pytest.raises(RuntimeError, match="1 different tokens and 0 refreshes"):
+    with pytest.raises(NotSharedError, match="1 different tokens and 0 refreshes"):
         _ask(store, platform)
 
 
 def test_failure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing demo says what happened without a traceback and ends with exit code 1."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    result = CliRunner().invoke(main, ["demo"])
-    assert 1 == result.exit_code
-    assert "Error: 1 different tokens and 0 refreshes, not 1 and 1" in result.output
+    result = run("demo")
+    assert 1 == result.code
+    assert "Error: 1 different tokens and 0 refreshes, not 1 and 1\n" == result.err
 
 
 def test_module() -> None:
@@ -91,18 +90,37 @@ def test_entry_point_without_click(monkeypatch: pytest.MonkeyPatch) -> None:
         entry_point()
 
 
-def test_demo_without_werkzeug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra testing the demo names it."""
-    monkeypatch.setitem(sys.modules, "neuro_config._demo", None)
-    result = CliRunner().invoke(main, ["demo"])
-    assert 1 == result.exit_code
-    assert "needs the extra 'testing'" in result.output
+def test_interrupted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the command is loaded ends it like any other."""
+
+    class Interrupted:
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            if name == "neuro_config._cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "neuro_config._cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        entry_point()
+    assert 130 == ended.value.code
+
+
+def test_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings for developers are not shown, unless Python is told to."""
+    monkeypatch.setattr(sys, "argv", ["any", "--version"])
+    for options, expected in (([], 0), (["error"], 1)):
+        monkeypatch.setattr(sys, "warnoptions", options)
+        with warnings.catch_warnings(record=True) as shown:
+            warnings.simplefilter("always")
+            with pytest.raises(SystemExit):
+                entry_point()
+            warnings.warn("for developers", stacklevel=1)
+        assert expected == len(shown)
 
 
 def test_version() -> None:
     """--version prints the package's version."""
-    result = CliRunner().invoke(main, ["--version"])
-    assert f"neuro-config, version {__version__}\n" == result.output
+    assert f"neuro-config, version {__version__}\n" == ok("--version")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +128,7 @@ def test_version() -> None:
     [
         ("click", [], "needs the extra 'cli' (click is missing)"),
         ("werkzeug", ["demo"], "needs the extra 'testing' (werkzeug is missing)"),
+        ("rich", ["status"], "needs the extra 'cli' (rich is missing)"),
     ],
 )
 def test_missing_extra(

@@ -1,0 +1,86 @@
+"""``neuro-config docker``: let docker use the login for the platform's registries."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import click
+
+from neuro_config._cli._base import Command, Failure, Group, Settings
+
+CONFIG = click.option(
+    "--config",
+    "folder",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="docker's directory; else $DOCKER_CONFIG, else ~/.docker.",
+)
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Let docker use the login for the clusters' registries.
+
+    docker then runs docker-credential-neuro-config whenever it needs a password, and
+    gets a token that is valid at that moment.
+    """
+
+
+@command.command("install", cls=Command)
+@CONFIG
+@click.pass_obj
+def install_command(settings: Settings, folder: Optional[str]) -> None:
+    """Make docker ask for the token, for the registries of all clusters.
+
+    Run it again when there are new clusters.
+    """
+    import os
+    import shutil
+
+    from neuro_config._directory import Directory
+    from neuro_config._docker import PROGRAM, config_file, install, registry_hosts
+
+    store = settings.store()
+    hosts = registry_hosts(store)
+    if not hosts:
+        raise Failure("No cluster has a registry. Run neuro-config fetch.")
+    path = config_file(folder)
+    new = install(path, hosts)
+    lines = [f"{path}: docker uses this login for {', '.join(hosts)}."]
+    lines += [
+        f"For {host} it used {helper!r} until now."
+        for host, helper in new.items()
+        if helper is not None
+    ]
+    settings.say(
+        "\n".join(lines),
+        {"path": path, "registries": hosts, "installed": list(new)},
+    )
+    if shutil.which(PROGRAM) is None:
+        settings.note(
+            f"docker will not find {PROGRAM}: put the directory of neuro-config's own "
+            "program into the PATH that docker runs with."
+        )
+    if Directory().location != str(store.path):
+        settings.note(
+            "docker has to be run with "
+            f"NEUROMATION_CONFIG={os.path.abspath(store.path)}, because the helper "
+            "knows of no --path."
+        )
+
+
+@command.command("uninstall", cls=Command)
+@CONFIG
+@click.pass_obj
+def uninstall_command(settings: Settings, folder: Optional[str]) -> None:
+    """Take it out of docker's configuration again."""
+    from neuro_config._docker import config_file, uninstall
+
+    path = config_file(folder)
+    removed = uninstall(path)
+    settings.say(
+        f"{path}: docker does not use this login any more."
+        if removed
+        else f"{path} does not name neuro-config.",
+        {"path": path, "uninstalled": list(removed)},
+    )

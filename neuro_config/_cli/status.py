@@ -1,0 +1,155 @@
+"""``neuro-config status``: who is logged in, what is chosen and why, and where it is kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+import click
+
+from neuro_config._cli._base import Command, Settings, shown
+from neuro_config._errors import ConfigError, NoClusterError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neuro_config import ConfigStore, Session
+
+STORED, LOCAL, RULE = "stored", "local", "rule"
+KINDS = ("cluster", "org", "project")
+UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+Row = Tuple[str, str, str]
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def command(settings: Settings) -> None:
+    """Show who is logged in, what is chosen and why."""
+    from neuro_config._states import stored
+
+    store = settings.store()
+    session = stored(store.state)
+    data: Dict[str, Any] = {
+        "state": type(store.state).__name__,
+        "username": None,
+        "api_url": None,
+        **dict.fromkeys(KINDS),
+        "token": None,
+        "local_file": store._snapshot.local.path,
+        "storage": str(store.path),
+    }
+    problem: Optional[ConfigError] = None
+    if session is not None:
+        data["username"] = session.username
+        data["api_url"] = session.api_url
+        data["token"] = _token(session)
+        for kind in KINDS:
+            try:
+                data[kind] = _choice(store, session, kind)
+            except ConfigError as error:
+                problem = error
+    settings.say(lambda: _table(data), data)
+    if problem is not None:
+        raise problem
+
+
+def _choice(store: ConfigStore, session: Session, kind: str) -> Dict[str, Any]:
+    field = f"{kind}_name"
+    try:
+        name = getattr(store, field)
+    except NoClusterError:
+        name = None
+    if getattr(store._snapshot.named(), field) is not None:
+        source = LOCAL
+    elif name == getattr(session.choice, field):
+        source = STORED
+    else:
+        source = RULE
+    return {"name": name, "source": source}
+
+
+def _token(session: Session) -> Dict[str, Any]:
+    from neuro_config._states import can_refresh, is_over
+
+    failure = session.refresh_failure
+    return {
+        "expires_at": session.token.expires_at,
+        "is_refreshable": can_refresh(session) and not is_over(session),
+        "refresh_failure": None if failure is None else failure.reason,
+    }
+
+
+# -------------------------------------------------------------------- for people
+
+
+def _table(data: Dict[str, Any]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", style="dim")
+    for row in _rows(data):
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    return table
+
+
+def _rows(data: Dict[str, Any]) -> List[Row]:
+    storage = ("Storage", _short(data["storage"]), "")
+    if data["username"] is None:
+        return [("User", "nobody", "log in with: neuro-config login"), storage]
+    rows = [("User", data["username"], ""), ("Platform", data["api_url"], "")]
+    for kind in KINDS:
+        rows.append((kind.capitalize(), *_named(kind, data[kind], data["local_file"])))
+    return [*rows, *_life(data["token"]), storage]
+
+
+def _named(
+    kind: str, choice: Optional[Dict[str, Any]], local_file: Optional[str]
+) -> Tuple[str, str]:
+    local = "" if local_file is None else f"from {_short(local_file)}"
+    if choice is None:
+        return "?", local
+    sources = {STORED: "stored", LOCAL: local, RULE: "the first there"}
+    return choice["name"] or f"no {kind}", sources[choice["source"]]
+
+
+def _life(token: Dict[str, Any]) -> List[Row]:
+    """Say how long the token is valid, and what comes then."""
+    expires_at, failure = token["expires_at"], token["refresh_failure"]
+    then = "refreshed by itself" if token["is_refreshable"] else "then log in again"
+    left = None if expires_at is None else expires_at - time.time()
+    if left is None:
+        life = "valid until it is refused"
+    elif left > 0:
+        life = f"valid for {_duration(left)}"
+    else:
+        life = f"expired {_duration(-left)} ago"
+        then = then.replace("then ", "")
+    rows = [("Token", life, then)]
+    if failure is not None:
+        rows.append(("Refresh", f"failed: {failure}", ""))
+    return rows
+
+
+def _duration(seconds: float) -> str:
+    """Say a time in one unit, or in two where one alone would be rough."""
+    for (unit, size), (smaller, part) in zip(UNITS, UNITS[1:]):
+        count, rest = divmod(int(seconds), size)
+        if count > 2 or (count and rest < part):
+            return _counted(count, unit)
+        if count:
+            return f"{_counted(count, unit)} {_counted(rest // part, smaller)}"
+    return _counted(int(seconds), "second")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path

@@ -1,0 +1,172 @@
+"""``neuro-config user-config``: show the settings, set and unset one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List, Tuple
+
+import click
+
+from neuro_config._cli._base import Command, Group, Settings, table
+from neuro_config._errors import UserConfigError
+
+if TYPE_CHECKING:
+    from neuro_config._plugins import ConfigScope, PluginManager
+    from neuro_config._settings import Setting
+
+LOCAL = click.option(
+    "--local", is_flag=True, help="In the project's .neuro.toml or .apolo.toml."
+)
+KEY = click.argument("key", shell_complete=lambda *args: _complete(*args))
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show the settings that hold here, or change one.
+
+    They come from user.toml and, with more weight, from the project's local file.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from neuro_config._settings import as_json
+    from neuro_config._user_config import checked_files, dotted, merged
+
+    settings = context.ensure_object(Settings)
+    files = checked_files(_user_file(settings), plugins=_plugins())
+    found = _settings_in(files)
+    values: Any = {}
+    for one in files:
+        values = merged(values, one.table)
+    settings.say(
+        lambda: (
+            table(
+                ("key", "value", "file"),
+                [(dotted(*one.key), _toml(one.value), one.path) for one in found],
+            )
+            if found
+            else "No setting is set."
+        ),
+        {
+            "settings": as_json(values),
+            "origins": {dotted(*one.key): one.path for one in found},
+        },
+    )
+
+
+@command.command("set", cls=Command)
+@KEY
+@click.argument("values", nargs=-1, metavar="[VALUE]...")
+@LOCAL
+@click.pass_obj
+def set_command(
+    settings: Settings, key: str, values: Tuple[str, ...], local: bool
+) -> None:
+    """Set KEY, section.name, to VALUE.
+
+    A list takes any number of values, none for an empty list. A value that begins with
+    a dash needs -- before it. The rest of the file stays as it is, comments included.
+    """
+    from neuro_config._settings import parse_key, set_setting
+    from neuro_config._user_config import dotted
+
+    path, scope = _file(settings, local)
+    names = parse_key(key, path)
+    plugins = _plugins()
+    is_changed = set_setting(path, scope, names, values, plugins)
+    shown = dotted(*names)
+    settings.say(
+        f"{shown} is set in {path}." if is_changed else f"{path} says so already.",
+        {"key": shown, "path": path, "changed": is_changed},
+    )
+    _note_winner(settings, names, path, plugins)
+
+
+@command.command("unset", cls=Command)
+@KEY
+@LOCAL
+@click.pass_obj
+def unset_command(settings: Settings, key: str, local: bool) -> None:
+    """Remove KEY, section.name, from the file.
+
+    This works in a file that holds something wrong, too.
+    """
+    from neuro_config._settings import parse_key, unset_setting
+    from neuro_config._user_config import dotted
+
+    path, scope = _file(settings, local)
+    names = parse_key(key, path)
+    is_changed = unset_setting(path, scope, names, _plugins())
+    shown = dotted(*names)
+    settings.say(
+        f"{shown} is removed from {path}."
+        if is_changed
+        else f"{shown} is not set in {path}.",
+        {"key": shown, "path": path, "changed": is_changed},
+    )
+
+
+def _user_file(settings: Settings) -> str:
+    from neuro_config._directory import Directory
+
+    return Directory(settings.path).file("user.toml")
+
+
+def _file(settings: Settings, local: bool) -> Tuple[str, ConfigScope]:
+    from neuro_config._directory import Directory
+    from neuro_config._local import find_local_file, find_project_root
+    from neuro_config._plugins import ConfigScope
+
+    if local:
+        path = find_local_file() or str(find_project_root())  # which says what to do
+        return path, ConfigScope.LOCAL
+    directory = Directory(settings.path)
+    directory.check_directory()
+    return directory.file("user.toml"), ConfigScope.GLOBAL
+
+
+def _plugins() -> PluginManager:
+    from neuro_config._plugins import load_plugins
+
+    return load_plugins()
+
+
+def _settings_in(files: Any) -> List[Setting]:
+    from neuro_config._settings import settings_in
+
+    return settings_in(files)
+
+
+def _toml(value: object) -> str:
+    import tomlkit
+
+    return tomlkit.item(value).as_string()
+
+
+def _note_winner(
+    settings: Settings, names: Tuple[str, ...], path: str, plugins: PluginManager
+) -> None:
+    """Tell who has set something that another file overrides."""
+    from neuro_config._user_config import checked_files, dotted
+
+    try:
+        found = _settings_in(checked_files(_user_file(settings), plugins=plugins))
+    except UserConfigError:  # of the other file, which nobody asked for
+        return
+    for one in found:
+        if one.key == names and one.path != path:
+            settings.note(f"{one.path} sets {dotted(*names)}, too, and wins here.")
+
+
+def _complete(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> List[Any]:
+    from click.shell_completion import CompletionItem
+
+    from neuro_config._user_config import dotted
+
+    try:
+        known = _plugins().config.parameters
+    except Exception:  # whoever presses a key has not asked for an error
+        return []
+    names = (dotted(*key) for key in known)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
