@@ -535,6 +535,11 @@ class NetworkError(ConfigError):
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}"
 
+    def explain(self, sentence: str) -> None:
+        """Add to the reason what only a caller of the network knows."""
+        self.reason = f"{self.reason} {sentence}"
+        self.args = (self.url, self.reason, *self.args[2:])
+
 
 class ConnectionFailedError(NetworkError):
     """No connection was made, so nothing was sent."""
