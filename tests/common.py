@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
+import socket
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
 
 from neuro_config import ConfigError, ConfigStore
 from neuro_config.testing import ClusterSpec, Platform, ProjectSpec
+
+ROOT = Path(__file__).parent.parent
 
 CLUSTERS = (
     ClusterSpec(name="default", orgs=("acme", "umbrella")),
@@ -45,6 +50,20 @@ def needs(program: str) -> pytest.MarkDecorator:
     """Skip a test where a program is missing; where CI runs, that is a failure."""
     missing = shutil.which(program) is None and os.environ.get("CI") != "true"
     return pytest.mark.skipif(missing, reason=f"the program {program} is missing")
+
+
+def tools() -> Path:
+    """Return the folder that ``tests/tools`` installs into."""
+    return Path(os.environ.get("NEURO_CONFIG_TOOLS") or ROOT / ".tools")
+
+
+def needs_tool(path: str) -> pytest.MarkDecorator:
+    """Skip a test where a file of the tools is missing; in CI that is a failure."""
+    missing = not (tools() / path).exists() and os.environ.get("CI") != "true"
+    reason = (
+        f"{path} is missing in {tools()}: run tests/tools/install_* with that folder"
+    )
+    return pytest.mark.skipif(missing, reason=reason)
 
 
 def in_thread(call: Callable[[], object]) -> Callable[[], Optional[ConfigError]]:
@@ -82,3 +101,12 @@ def passed(platform: Platform, **fields: Any) -> str:
         **fields,
     }
     return base64.b64encode(json.dumps(whole).encode()).decode()
+
+
+def free_urls(count: int = 2) -> Tuple[str, ...]:
+    """Callback URLs whose ports nobody uses, each with its port."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return tuple(f"http://127.0.0.1:{one.getsockname()[1]}" for one in sockets)
