@@ -19,6 +19,7 @@
     ├── UserConfigError              a user.toml or local file that is wrong
     │   └── ProjectRootNotFoundError
     ├── PluginError                  a plugin registers something impossible
+    ├── ClientClosedError            a client that was closed is used
     ├── InvalidTokenError            a token that cannot be used
     ├── PassedConfigError            APOLO_PASSED_CONFIG is absent or malformed
     ├── StorageError                 the directory or a file in it
@@ -285,6 +286,13 @@ class PluginError(ConfigError):
 
     def __str__(self) -> str:
         return f"The parameter {self.key} cannot be registered: {self.reason}"
+
+
+class ClientClosedError(ConfigError):
+    """A client that was closed is used."""
+
+    def __str__(self) -> str:
+        return "This client is closed. Call neuro_config.get() for another."
 
 
 # ------------------------------------------------------------------- tokens

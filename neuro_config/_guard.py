@@ -29,14 +29,13 @@ def require_secure(url: str) -> bool:
         InsecureURLError: Neither https nor plain http to loopback.
     """
     scheme, host = scheme_and_host(url)
-    is_loopback = host == "localhost" or _is_loopback_address(host)
     if not host:
         raise InsecureURLError(shown(url), "is no URL.")
-    if not (scheme == "https" or (scheme == "http" and is_loopback)):
+    if not (scheme == "https" or (scheme == "http" and is_loopback(host))):
         raise InsecureURLError(
             shown(url), "must be https; plain http is for this machine only."
         )
-    return is_loopback
+    return is_loopback(host)
 
 
 def scheme_and_host(url: str) -> Tuple[str, str]:
@@ -48,7 +47,10 @@ def scheme_and_host(url: str) -> Tuple[str, str]:
     return "", ""
 
 
-def _is_loopback_address(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

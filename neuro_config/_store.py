@@ -674,8 +674,7 @@ class ConfigStore(StoreView):
                 change, deadline.remaining(), catalog=data, replace=replace
             )
             self._storage = storage
-            if saved == session:
-                _unsaved.drop(storage.location)
+            _unsaved.drop(storage.location)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:

@@ -64,6 +64,7 @@ class App:
         site: What the platform says about itself; set anew when it starts.
         user: Who logs in when the client names nobody.
         era: How the configuration looks.
+        authorization: ``False`` to show the configuration to anybody.
         interactive: Whether the login shows a form.
     """
 
@@ -77,6 +78,7 @@ class App:
         site: Site,
         user: str,
         era: str,
+        authorization: bool,
         interactive: bool,
     ) -> None:
         self._account = account
@@ -84,6 +86,7 @@ class App:
         self._faults = faults
         self._log = log
         self._user = user
+        self._authorization = authorization
         self._interactive = interactive
         self._rendered: Dict[Tuple[Snapshot, Site, str], bytes] = {}
         self.site = site
@@ -118,6 +121,7 @@ class App:
             method=request.method,
             path=path,
             grant_type=request.form.get("grant_type"),
+            client_id=request.values.get("client_id"),
             user_agent=request.headers.get("User-Agent"),
             user=self._bearer(request),
         )
@@ -151,6 +155,16 @@ class App:
         return attrs.evolve(reply, headers=version)
 
     def _config_body(self, request: Request, plan: Plan) -> Reply:
+        refusal = self._config_refusal(request, plan) if self._authorization else None
+        if refusal is not None:
+            return refusal
+        snapshot = self._account.snapshot
+        if not snapshot.clusters and _render.needs_cluster(self.era):
+            text = "Current user doesn't have access to any cluster."
+            return _json(400, {"error": text})
+        return Reply(200, self._authorized(snapshot, self.site, self.era), JSON)
+
+    def _config_refusal(self, request: Request, plan: Plan) -> Optional[Reply]:
         if "Authorization" not in request.headers:
             return self._unauthorized()
         scheme, token = _credentials(request)
@@ -160,11 +174,7 @@ class App:
             return _json(400, {"error": "Unexpected authorization scheme"})
         if self._bearer(request) is None or plan.refuse:
             return self._unauthorized()
-        snapshot = self._account.snapshot
-        if not snapshot.clusters and _render.needs_cluster(self.era):
-            text = "Current user doesn't have access to any cluster."
-            return _json(400, {"error": text})
-        return Reply(200, self._authorized(snapshot, self.site, self.era), JSON)
+        return None
 
     def _bearer(self, request: Request) -> Optional[str]:
         """Tell whose valid access token the request carries, if anybody's."""

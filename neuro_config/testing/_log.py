@@ -31,6 +31,7 @@ class RequestRecord:
         method: Of HTTP.
         path: Without the query.
         grant_type: What the form says, or ``None``.
+        client_id: What the query or the form says, or ``None``.
         user_agent: Or ``None``.
         user: Whose valid access token the request carried, or ``None``.
         outcome: ``pending`` until it is ``answered``, ``lost`` (processed, but the
@@ -44,6 +45,7 @@ class RequestRecord:
     method: str
     path: str
     grant_type: Optional[str] = None
+    client_id: Optional[str] = None
     user_agent: Optional[str] = None
     user: Optional[str] = None
     outcome: str = "pending"

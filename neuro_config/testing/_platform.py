@@ -21,9 +21,10 @@ import attrs
 from werkzeug.serving import load_ssl_context
 from yarl import URL
 
+from neuro_config._deadline import Deadline
 from neuro_config.testing._account import Account, Snapshot
 from neuro_config.testing._app import App
-from neuro_config.testing._client import log_in
+from neuro_config.testing._client import TIMEOUT, log_in
 from neuro_config.testing._faults import Faults
 from neuro_config.testing._log import ENDPOINTS, Log, RequestRecord
 from neuro_config.testing._model import DEFAULT_CLUSTER, ClusterSpec, ProjectSpec
@@ -62,6 +63,9 @@ class Platform:
         rotate: Whether a refresh token can be spent once only.
         claim: Which claim of the access token holds the user name, of
             ``IDENTITY_CLAIMS``.
+        authorization: ``False`` for a platform that knows no users and lists its
+            clusters to anybody, as old standalone installations do; it names no way
+            to log in either.
         oauth: ``False`` for a server that tells nobody how to log in.
         public_urls: ``False`` for a server that has no public auth URL.
         success_redirect: Whether ``success_redirect_url`` is sent.
@@ -92,6 +96,7 @@ class Platform:
         token_life: float = 3600,
         rotate: bool = True,
         claim: str = "identity",
+        authorization: bool = True,
         oauth: bool = True,
         public_urls: bool = True,
         success_redirect: bool = False,
@@ -123,12 +128,13 @@ class Platform:
                 origin="",
                 client_id=client_id,
                 callback_urls=tuple(callback_urls),
-                oauth=oauth,
+                oauth=oauth and authorization,
                 public_urls=public_urls,
                 success_redirect=success_redirect,
             ),
             user=user,
             era=_checked_era(era),
+            authorization=authorization,
             interactive=interactive,
         )
 
@@ -280,7 +286,8 @@ class Platform:
             requests.RequestException: The network failed, or the answer was not 200.
             ConfigError: The login cannot be stored.
         """
-        store._log_in_with_answer(self.authorize(user), self.url)
+        answer = self.authorize(user)
+        store._log_in_with_answer(answer, self.url, Deadline(TIMEOUT))
 
     def revoke_all(self) -> None:
         """Revoke every code and token given so far, access tokens too."""
