@@ -583,7 +583,21 @@ class PlatformError(NetworkError):
 
 
 class TokenRefusedError(PlatformError):
-    """The platform does not accept the token (or its own auth service is down)."""
+    """The platform does not accept the token (or its own auth service is down).
+
+    Attributes:
+        advice: What to do if trying again later does not help.
+    """
+
+    def __init__(self, url: str, advice: str = "log in again") -> None:
+        super().__init__(
+            url,
+            "the platform does not accept the token, or its auth service is down; it "
+            "tells both in the same words. Try again later; if that does not help, "
+            f"{advice}.",
+        )
+        self.args = (url, advice)
+        self.advice = advice
 
 
 class MalformedAnswerError(PlatformError):

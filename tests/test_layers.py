@@ -47,6 +47,7 @@ LAYERS = [
     "_tool_db",
     "_tool_login",
     "_refresh",
+    "_new_login",
     "_authorization",
     "_pages",
     "_callback",

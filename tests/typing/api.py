@@ -358,7 +358,7 @@ every: Tuple[ConfigError, ...] = (
     RefreshPendingError("url", "reason"),
     RefreshFailedError("url", "reason"),
     InsecureURLError("url", "reason"),
-    TokenRefusedError("url", "reason"),
+    TokenRefusedError("url", "advice"),
 )
 
 
