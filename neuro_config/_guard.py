@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-from typing import Tuple
+from typing import Optional, Tuple
 from urllib.parse import quote
 
 from urllib3.util import parse_url
@@ -13,6 +13,7 @@ from urllib3.util import parse_url
 from ._errors import InsecureURLError, InvalidTokenError, MalformedAnswerError
 from ._session import Secret
 
+_PORTS = {"http": 80, "https": 443}
 TOKEN_LIMIT = 1 << 18  # bytes
 
 
@@ -38,6 +39,20 @@ def require_secure(url: str) -> bool:
     return is_loopback(host)
 
 
+def require_bare(url: str) -> None:
+    """Refuse a URL that carries a user name or password, which would be stored.
+
+    Raises:
+        InsecureURLError: It does.
+    """
+    with contextlib.suppress(ValueError):  # what is no URL is told when it is used
+        if parse_url(url).auth is None:
+            return
+        raise InsecureURLError(
+            shown(url), "holds a user name or a password: leave them out of the URL."
+        )
+
+
 def scheme_and_host(url: str) -> Tuple[str, str]:
     """Tell a URL's scheme and host, both empty where it is no URL."""
     # By the parser of the library that connects: another one may see another host.
@@ -45,6 +60,20 @@ def scheme_and_host(url: str) -> Tuple[str, str]:
         parts = parse_url(url)
         return parts.scheme or "", (parts.host or "").strip("[]")
     return "", ""
+
+
+def is_same_origin(url: str, other: str) -> bool:
+    """Tell whether two URLs lead to one server; what is no URL leads nowhere."""
+    origin = _origin(url)
+    return origin is not None and origin == _origin(other)
+
+
+def _origin(url: str) -> Optional[Tuple[str, str, int]]:
+    with contextlib.suppress(ValueError):  # the same parser as in scheme_and_host
+        parts = parse_url(url)
+        if parts.scheme in _PORTS and parts.host:
+            return parts.scheme, parts.host, parts.port or _PORTS[parts.scheme]
+    return None
 
 
 def is_loopback(host: str) -> bool:

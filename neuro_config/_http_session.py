@@ -8,18 +8,18 @@ goes through no proxy, which would see it in the clear.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 import requests
+from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
 
 from ._auth import TokenAuth
-from ._catalog import is_same_origin
 from ._deadline import LONGEST
 from ._errors import ClientClosedError
-from ._guard import is_loopback, scheme_and_host
+from ._guard import is_loopback, is_same_origin, scheme_and_host
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -86,8 +86,6 @@ class PlatformSession(requests.Session):
             self.verify = http.verify
             self.cert = http.cert
             self.trust_env = http.trust_env
-        self._is_inherited = False
-        self._dropping = threading.Lock()
         _sessions.add(self)
 
     def __getstate__(self) -> NoReturn:
@@ -106,14 +104,19 @@ class PlatformSession(requests.Session):
     ) -> requests.Response:
         """Send a request; every one comes through here, after a redirect too."""
         self._require_open()
-        self._drop_inherited()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = self._timeout
         scheme, host = scheme_and_host(request.url or "")
         if is_loopback(host):
             proxies = kwargs.get("proxies") or self.proxies
             kwargs["proxies"] = {**proxies, f"{scheme}://{host}": None}
-        return super().send(request, **kwargs)
+        try:
+            return super().send(request, **kwargs)
+        except requests.RequestException as error:
+            failure = error
+        # The frames that it comes from hold the request as it was sent, token and all.
+        failure.__cause__ = failure.__context__ = None
+        raise failure.with_traceback(None)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
@@ -140,22 +143,24 @@ class PlatformSession(requests.Session):
             raise ClientClosedError
 
     def _drop_inherited(self) -> None:
-        """Close connections that belong to the process that forked this one."""
-        with self._dropping:
-            if self._is_inherited:
-                super().close()
-                self._is_inherited = False
+        # As after unpickling: with new pools and locks. Closing the old ones would take
+        # locks whose holder may not exist here.
+        for adapter in self.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                old: Any = adapter
+                old.__setstate__(old.__getstate__())
+        jar: Any = RequestsCookieJar(self.cookies.get_policy())
+        jar.__setstate__(self.cookies.__getstate__())
+        self.cookies = jar
 
 
 # Alive in this process, for its forked children.
 _sessions: weakref.WeakSet[PlatformSession] = weakref.WeakSet()
 
 
-def _mark_inherited() -> None:
+def _after_fork_in_child() -> None:
     for session in list(_sessions):
-        # Marked only: closing takes locks whose holder may not exist in a child.
-        session._is_inherited = True
-        session._dropping = threading.Lock()
+        session._drop_inherited()
 
 
-os.register_at_fork(after_in_child=_mark_inherited)
+os.register_at_fork(after_in_child=_after_fork_in_child)

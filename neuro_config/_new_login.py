@@ -13,10 +13,10 @@ import attrs
 
 from ._catalog import Catalog, encode, in_memory
 from ._choice import first_choice
-from ._claims import expiry_of, standalone_token, username_of
+from ._claims import STANDALONE_JWT, expiry_of, username_of
 from ._deadline import Deadline
 from ._errors import InvalidTokenError, TokenRefusedError
-from ._guard import is_token
+from ._guard import is_token, require_bare, shown
 from ._local import StrPath
 from ._payload import ServerConfig
 from ._platform import PlatformClient
@@ -91,13 +91,13 @@ class NewLogins:
         from ._passed_config import decode
 
         passed = decode(config_data, os.environ)
-        return self.with_token(
-            passed.token, passed.url.rstrip("/"), deadline, passed.choose
-        )
+        api_url = passed.url.rstrip("/")
+        require_bare(api_url)
+        return self.with_token(passed.token, api_url, deadline, passed.choose)
 
     def without_authorization(self, config: ServerConfig, api_url: str) -> NewLogin:
         """Log in to a platform that asks nobody who they are."""
-        return _made(config, self._bare(standalone_token()), api_url, first_choice)
+        return _made(config, self._bare(STANDALONE_JWT), api_url, first_choice)
 
     def of_tool(self, path: Optional[StrPath], deadline: Deadline) -> NewLogin:
         """Take over the login of another tool.
@@ -123,7 +123,7 @@ class NewLogins:
     ) -> NewLogin:
         config = self._client.get_config(api_url, token.access_token, deadline)
         if not config.authorized:
-            raise TokenRefusedError(api_url, "check the token and the URL")
+            raise TokenRefusedError(shown(api_url), "check the token and the URL")
         return _made(config, token, api_url, choose)
 
 

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
-    from ._login import GetAuthCode, Grant, ShowBrowser
+    from ._login import GetAuthCode, ShowBrowser, TokenRequest
     from ._new_login import NewLogin, NewLogins
     from ._pages import Page
     from ._payload import ServerConfig
@@ -174,8 +174,11 @@ class ConfigStore(StoreView):
             LoginDeniedError: The user cancelled, or may not log in.
             CodeRefusedError: The authorization server does not accept its own code.
             AuthError: It refuses for another reason.
+            InsecureURLError: A secret would go over plain http, or to another server.
+            InvalidTokenError: The server's token does not say whose it is.
             NetworkError: The platform or the authorization server fails.
             StorageError: The login cannot be stored.
+            Exception: What ``show_browser`` raises.
         """
         from ._login import in_browser
 
@@ -199,8 +202,8 @@ class ConfigStore(StoreView):
         Raises:
             LoginNotOfferedError: The platform has no page that shows a code.
             InvalidCodeError: What was given is no code, or one of another login.
-            LoginDeniedError, CodeRefusedError, AuthError: As ``login``.
-            NetworkError, StorageError: As ``login``.
+            ConfigError: As ``login``.
+            Exception: What ``get_auth_code`` raises.
         """
         from ._login import headless
 
@@ -396,6 +399,7 @@ class ConfigStore(StoreView):
 
         Raises:
             StorageError: It cannot be removed.
+            Exception: What ``show_browser`` raises; nobody is logged in any more.
         """
         deadline = Deadline(self._timeout)
         removed: List[Optional[Session]] = []
@@ -415,10 +419,9 @@ class ConfigStore(StoreView):
         if ended.token.refresh_token is not None:
             self._revoke(ended.auth, ended.token.refresh_token, deadline)
         if show_browser is not None and ended.auth.logout_url is not None:
-            from yarl import URL
+            from ._login import show_logout
 
-            logout_url = URL(ended.auth.logout_url)
-            show_browser(logout_url.update_query(client_id=ended.auth.client_id))
+            show_logout(ended.auth, ended.auth.logout_url, show_browser)
 
     # --------------------------------------------------------------------- use
 
@@ -567,9 +570,9 @@ class ConfigStore(StoreView):
     def _log_in_as_a_person(
         self,
         url: Union[str, URL, None],
-        ask: Callable[[AuthConfig, Callable[[Grant], Page]], None],
+        ask: Callable[[AuthConfig, Callable[[TokenRequest], Page]], None],
     ) -> None:
-        """Ask a person for a grant, in the way that is given, and log in with it."""
+        """Have a person log in, in the way that is given."""
         from ._login import page_of, required
 
         api_url = _api_url(url)
@@ -581,9 +584,11 @@ class ConfigStore(StoreView):
             return
         auth = required(config.auth, api_url)
 
-        def redeem(grant: Grant) -> Page:
-            deadline = Deadline(self._timeout)
-            answer = self._client().redeem(auth, grant, deadline)
+        left = deadline.remaining()
+
+        def redeem(fields: TokenRequest) -> Page:
+            deadline = Deadline(left)  # nobody's fault that a person takes time
+            answer = self._client().redeem(auth, fields, deadline)
             username = self._log_in_with_answer(answer, api_url, deadline)
             return page_of(auth, api_url, username)
 
@@ -649,6 +654,7 @@ class ConfigStore(StoreView):
     def _ask(self, call: _Call, session: Session) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
         from ._errors import TokenRefusedError
+        from ._guard import shown
 
         client = self._client()
         config = client.get_config(
@@ -662,13 +668,13 @@ class ConfigStore(StoreView):
         if newest.token == session.token:
             age = self._clock() - session.token.obtained_at
             if age <= REFUSED_AGE or not can_refresh(session):
-                raise TokenRefusedError(session.api_url)
+                raise TokenRefusedError(shown(session.api_url))
             newest = self._renew(call, session)
         config = client.get_config(
             newest.api_url, newest.token.access_token, call.deadline
         )
         if not config.authorized:
-            raise TokenRefusedError(session.api_url)
+            raise TokenRefusedError(shown(session.api_url))
         return newest, config
 
     def _renew(self, call: _Call, held: Session, *, early: bool = False) -> Session:
@@ -706,7 +712,11 @@ Config = ConfigStore  # its name in the reference
 
 
 def _api_url(url: Union[str, URL, None]) -> str:
-    return str(url or DEFAULT_API_URL).rstrip("/")
+    from ._guard import require_bare
+
+    api_url = str(url or DEFAULT_API_URL).rstrip("/")
+    require_bare(api_url)
+    return api_url
 
 
 def _require_no_override(local: LocalChoice, field: str) -> None:

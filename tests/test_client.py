@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Tuple
@@ -485,6 +486,46 @@ def test_a_fork(has_own: bool) -> None:
     assert first == last
     assert [forked[0]] * 2 == forked
     assert first != forked[0]
+
+
+def test_locks_at_a_fork() -> None:
+    """A fork while another thread holds the session's locks leaves a usable child."""
+    with client_of(answer_all([])) as (client, wire):
+        session = client.session
+        session.get(wire.url)
+        adapter: Any = session.get_adapter(wire.url)
+        jar: Any = session.cookies
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with adapter.poolmanager.pools.lock, jar._cookies_lock:
+                held.set()
+                done.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        try:
+            assert in_child(lambda: session.get(wire.url).status_code == 200)
+        finally:
+            done.set()
+            thread.join()
+        assert 200 == session.get(wire.url).status_code
+
+
+def test_a_failure_shows_no_token(client: Client, platform: Platform) -> None:
+    """No frame of a request that failed holds the token, not even of other packages."""
+    url, token = client.config.api_url / "config", client.config.token()
+    platform.stop()
+    with pytest.raises(requests.ConnectionError) as caught:
+        client.session.get(url)
+    found = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
+    frames = [repr(frame.locals) for frame in found.stack[1:]]  # not this one
+    assert frames
+    assert [] == [frame for frame in frames if token in frame]
+    assert (None, None) == (found.__cause__, found.__context__)
 
 
 def test_threads_of_a_forked_child() -> None:

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import attrs
 import jwt
 import pytest
-from common import Clock, needs_tool, tools
+from common import Clock, free_urls, needs_tool, tools
 from test_secrets import shown
 
 from neuro_config import (
@@ -446,6 +446,31 @@ def test_the_newer_one(
     store = ConfigStore(storage=MemoryStorage())
     store.import_login()
     assert expected == store.username
+
+
+@pytest.mark.parametrize("broken", [".neuro", ".apolo"])
+def test_a_broken_one_beside_a_good_one(
+    make: Make, tmp_path: Path, broken: str
+) -> None:
+    """A file that holds no login does not stand before one that does."""
+    (good,) = {".neuro", ".apolo"} - {broken}
+    make(name=f"home/{good}")
+    folder = tmp_path / "home" / broken
+    folder.mkdir(exist_ok=True)
+    (folder / "db").write_bytes(b"garbage")
+    store = ConfigStore(storage=MemoryStorage())
+    store.import_login()
+    assert "alice" == store.username
+    (tmp_path / "home" / good / "db").write_bytes(b"garbage")
+    with pytest.raises(ImportLoginError, match=r"\.neuro/db"):
+        store.import_login()
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800"])
+def test_no_path_at_all(path: str) -> None:
+    """What no system takes for a path is the typed error, too."""
+    with pytest.raises(ImportLoginError, match="is no path"):
+        ConfigStore(storage=MemoryStorage()).import_login(path)
 
 
 def test_no_place(tmp_path: Path) -> None:
@@ -927,16 +952,6 @@ asyncio.run(sdk.login(show_browser, url=URL(url), path=pathlib.Path(path)))
 """
 
 
-def free_ports(number: int) -> List[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture
 def world() -> Iterator[Platform]:
     """A platform with null orgs, whose callback ports nobody else uses."""
@@ -948,8 +963,9 @@ def world() -> Iterator[Platform]:
         ProjectSpec(name="main", cluster_name="default", org_name="acme"),
         ProjectSpec(name="nobody's", cluster_name="default", org_name=None),
     )
-    urls = [f"http://127.0.0.1:{port}" for port in free_ports(3)]
-    with Platform(clusters=clusters, projects=projects, callback_urls=urls) as platform:
+    with Platform(
+        clusters=clusters, projects=projects, callback_urls=free_urls(3)
+    ) as platform:
         yield platform
 
 
