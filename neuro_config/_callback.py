@@ -40,6 +40,7 @@ from ._errors import CallbackPortError, LoginNotOfferedError, LoginTimeoutError
 from ._pages import ANSWERED_ALREADY, INTERRUPTED, NOT_FOUND, NOT_THE_ANSWER, Page
 from ._session import Secret
 
+PAUSE = 0.5  # seconds; for so long a Ctrl-C may go unnoticed
 SILENCE = 30.0  # seconds
 NO_THREAD = "the system starts no thread"
 SHOWING = 5.0  # seconds that a browser may take to read its page
@@ -146,10 +147,15 @@ class Listener:
             LoginTimeoutError: None came.
         """
         deadline = Deadline(seconds)
-        try:
-            event = self._events.get(timeout=deadline.remaining())
-        except queue.Empty:
-            raise LoginTimeoutError(deadline.seconds) from None
+        event = None
+        while event is None:
+            left = deadline.remaining()
+            try:
+                # A signal just before a wait does not end it: hence many short ones.
+                event = self._events.get(timeout=min(left, PAUSE))
+            except queue.Empty:
+                if left <= PAUSE:
+                    raise LoginTimeoutError(deadline.seconds) from None
         if isinstance(event, BaseException):
             raise event
         return event

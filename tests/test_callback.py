@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -154,6 +155,21 @@ def test_timeout(listener: Listener) -> None:
     assert str(caught.value).startswith(
         "No browser has brought an answer within 0.3 s."
     )
+
+
+def test_a_signal_that_wakes_nobody(listener: Listener) -> None:
+    """Ctrl-C ends the waiting soon where its signal does not reach who waits."""
+    started = time.monotonic()
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        listener.wait(30)
+    assert time.monotonic() - started < 10
+    timer.join()
 
 
 def test_an_error_from_elsewhere(listener: Listener) -> None:
