@@ -7,10 +7,19 @@ pays for nothing else.
 from typing import TYPE_CHECKING, Any, Dict, List
 
 if TYPE_CHECKING:
+    from ._client import (
+        Client as Client,
+        get as get,
+        login as login,
+        login_headless as login_headless,
+        login_with_token as login_with_token,
+        logout as logout,
+    )
     from ._errors import (
         AuthError as AuthError,
         CallbackPortError as CallbackPortError,
         CannotRefreshError as CannotRefreshError,
+        ClientClosedError as ClientClosedError,
         CodeRefusedError as CodeRefusedError,
         ConfigError as ConfigError,
         ConnectionFailedError as ConnectionFailedError,
@@ -114,6 +123,8 @@ _MODULES: Dict[str, str] = {
     "CallbackPortError": "_errors",
     "CannotRefreshError": "_errors",
     "Choice": "_session",
+    "Client": "_client",
+    "ClientClosedError": "_errors",
     "Cluster": "_values",
     "CodeRefusedError": "_errors",
     "Config": "_store",
@@ -187,6 +198,11 @@ _MODULES: Dict[str, str] = {
     "WrongStateError": "_errors",
     "__version__": "_version",
     "find_project_root": "_local",
+    "get": "_client",
+    "login": "_client",
+    "login_headless": "_client",
+    "login_with_token": "_client",
+    "logout": "_client",
 }
 
 __all__ = list(_MODULES)

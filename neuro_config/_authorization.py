@@ -2,7 +2,7 @@
 
 Rules (RFC 6749, 7636, 8252, 9207, 9700):
 
-* Verifier and ``state`` are random and belong to one login.
+* ``code_verifier`` and ``state`` are random and belong to one login.
 * What does not carry this login's ``state`` is no answer to it, and is passed over.
 * A code goes only to the token endpoint of the server that issued it.
 """
@@ -18,14 +18,13 @@ from oauthlib.common import generate_token
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 from oauthlib.oauth2.rfc6749 import parameters
 
-from ._catalog import is_same_origin
 from ._errors import (
     AuthError,
     InsecureURLError,
     InvalidCodeError,
     LoginDeniedError,
 )
-from ._guard import require_secure, shown, without, words
+from ._guard import is_same_origin, is_token, require_secure, shown, without, words
 from ._session import AuthConfig, Secret
 
 SCOPE = "offline_access"  # which brings a refresh token
@@ -42,7 +41,7 @@ class AuthorizationRequest:
         auth: Names the server and the client.
         redirect_uri: Where the answer goes.
         state: Tells this login's answer from all others.
-        verifier: Proves at the token endpoint who asked.
+        code_verifier: Proves at the token endpoint who asked.
     """
 
     auth: AuthConfig
@@ -50,13 +49,13 @@ class AuthorizationRequest:
     state: str = attrs.field(
         factory=lambda: Secret(generate_token(43)), converter=Secret
     )
-    verifier: str = attrs.field(
+    code_verifier: str = attrs.field(
         factory=lambda: Secret(WebApplicationClient("").create_code_verifier(64)),
         converter=Secret,
     )
 
     @property
-    def url(self) -> str:
+    def authorization_url(self) -> str:
         """Where the user logs in.
 
         Raises:
@@ -74,7 +73,7 @@ class AuthorizationRequest:
             redirect_uri=self.redirect_uri,
             scope=SCOPE,
             state=str(self.state),
-            code_challenge=challenge.create_code_challenge(self.verifier, "S256"),
+            code_challenge=challenge.create_code_challenge(self.code_verifier, "S256"),
             code_challenge_method="S256",
             audience=self.auth.audience,
         )
@@ -93,7 +92,7 @@ class AuthorizationRequest:
             and bool(results[0])
         )
 
-    def grant(self, query: str) -> Mapping[str, str]:
+    def token_request(self, query: str) -> Mapping[str, str]:
         """Read the answer.
 
         Args:
@@ -122,47 +121,47 @@ class AuthorizationRequest:
             return self._fields_of(code)
         raise failure
 
-    def pasted(self, text: str) -> Mapping[str, str]:
+    def token_request_of_pasted(self, text: str) -> Mapping[str, str]:
         """Read what somebody pasted: the code, or the whole URL that they came to.
 
         Args:
             text: White space around it is ignored.
 
         Returns:
-            As ``grant``.
+            As ``token_request``.
 
         Raises:
             InvalidCodeError: It is neither, or a URL of another login.
-            AuthError: As ``grant``.
+            AuthError: As ``token_request``.
         """
         text = Secret("".join(text.split())) if isinstance(text, str) else Secret()
         if "://" not in text and "code=" not in text and "error=" not in text:
-            if not text or not text.isascii() or not text.isprintable():
+            if not is_token(text):
                 raise InvalidCodeError(
                     "No code was given: log in again and give the code that the page "
                     "shows, or the whole URL of that page."
                 )
             return self._fields_of(text)
-        query = Secret(text.partition("#")[0].rpartition("?")[2])
+        query = Secret(text.partition("#")[0].partition("?")[2] or text)
         if not self.is_answer(query):
             raise InvalidCodeError(
                 "The URL does not belong to this login: it lacks a code, or is of an "
                 "earlier try. Log in again, and give the URL of the page that the "
                 "browser shows then."
             )
-        return self.grant(query)
+        return self.token_request(query)
 
     def _fields_of(self, code: str) -> Dict[str, str]:
         return {
             "grant_type": "authorization_code",
             "code": Secret(code),
-            "code_verifier": self.verifier,
+            "code_verifier": self.code_verifier,
             "client_id": self.auth.client_id,
             "redirect_uri": self.redirect_uri,
         }
 
     def _refusal(self, code: str, description: Optional[str]) -> AuthError:
-        secrets = (self.state, self.verifier)
+        secrets = (self.state, self.code_verifier)
         said = words(without(description or "", *secrets))
         if code == "access_denied":
             return LoginDeniedError(code, said)

@@ -32,7 +32,8 @@ from typing import (
     Type,
     Union,
 )
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from ._deadline import Deadline
 from ._errors import CallbackPortError, LoginNotOfferedError, LoginTimeoutError
@@ -40,7 +41,8 @@ from ._pages import ANSWERED_ALREADY, INTERRUPTED, NOT_FOUND, NOT_THE_ANSWER, Pa
 from ._session import Secret
 
 PAUSE = 0.5  # seconds; for so long a Ctrl-C may go unnoticed
-SILENCE = 30.0  # seconds; who says nothing for longer is cut off
+SILENCE = 30.0  # seconds
+NO_THREAD = "the system starts no thread"
 SHOWING = 5.0  # seconds that a browser may take to read its page
 
 _HEADERS = {
@@ -89,6 +91,7 @@ class Listener:
 
     Args:
         urls: The callback URLs that the platform lists.
+        silence: Seconds after which a connection that says nothing is closed.
 
     Attributes:
         url: The one of them that is listened at.
@@ -98,23 +101,29 @@ class Listener:
         CallbackPortError: All their ports are taken.
     """
 
-    def __init__(self, urls: Iterable[str]) -> None:
+    def __init__(self, urls: Iterable[str], silence: float = SILENCE) -> None:
         self._events: queue.SimpleQueue[Union[Answer, BaseException]] = (
             queue.SimpleQueue()
         )
         self._taking = threading.Lock()
         self._is_answer: Callable[[str], bool] = lambda query: False
         self._answer: Optional[Answer] = None
-        self._place, self._server = _bound(urls, self._page_for)
+        self._place, self._server = _bound(urls, _handler(self._page_for, silence))
         self.url = self._place.url
+        try:
+            # A poll is what ends the loop.
+            threading.Thread(
+                target=self._server.serve_forever,
+                args=(0.05,),
+                name="neuro_config-callback",
+                daemon=True,
+            ).start()
+        except BaseException as error:  # too many threads, or Ctrl-C
+            self._server.server_close()
+            if isinstance(error, RuntimeError):
+                raise CallbackPortError([self.url], NO_THREAD) from None
+            raise
         _listeners.add(self)
-        # A poll is what ends the loop.
-        threading.Thread(
-            target=self._server.serve_forever,
-            args=(0.05,),
-            name="neuro_config-callback",
-            daemon=True,
-        ).start()
 
     def listen_for(self, is_answer: Callable[[str], bool]) -> None:
         """Say what the answer looks like; until then everything is foreign.
@@ -158,8 +167,10 @@ class Listener:
             self._is_answer = lambda query: False
             if self._answer is not None:
                 self._answer._page.put(INTERRUPTED)  # too late if it has its page
-        self._server.shutdown()
-        self._server.server_close()
+        try:
+            self._server.shutdown()
+        finally:  # Ctrl-C while that waits
+            self._server.server_close()
 
     def __enter__(self) -> Listener:
         return self
@@ -216,9 +227,9 @@ class _Server(ThreadingHTTPServer):
         os.close(self.socket.detach())
 
 
-def _handler(page_for: PageFor) -> Type[BaseHTTPRequestHandler]:
+def _handler(page_for: PageFor, silence: float) -> Type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = SILENCE
+        timeout = silence
         server_version = "neuro_config"
         sys_version = ""
 
@@ -242,12 +253,14 @@ def _handler(page_for: PageFor) -> Type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _bound(urls: Iterable[str], page_for: PageFor) -> Tuple[Place, _Server]:
+def _bound(
+    urls: Iterable[str], handler: Type[BaseHTTPRequestHandler]
+) -> Tuple[Place, _Server]:
     places = _places(urls)
     reason = ""
     for place in places:
         try:
-            return place, _Server(place, _handler(page_for))
+            return place, _Server(place, handler)
         except OSError as error:
             reason = error.strerror or str(error)
     raise CallbackPortError((place.url for place in places), reason)
@@ -257,12 +270,18 @@ def _places(urls: Iterable[str]) -> List[Place]:
     places = []
     for url in urls:
         with contextlib.suppress(ValueError):
-            parts = urlsplit(url)
-            host = parts.hostname or ""
-            if host == "localhost":
-                host = "127.0.0.1"
-            if parts.scheme == "http" and ipaddress.ip_address(host).is_loopback:
-                places.append(Place(url, host, parts.port or 80, parts.path or "/"))
+            parts = URL(url)
+            port = 80 if parts.explicit_port is None else parts.explicit_port
+            host = "127.0.0.1" if parts.host == "localhost" else parts.host or ""
+            if (
+                parts.scheme == "http"
+                and ipaddress.ip_address(host).is_loopback
+                and port
+                # What a browser would not bring back as it is.
+                and not parts.raw_fragment
+                and not {"code", "state", "error"} & set(parts.query)
+            ):
+                places.append(Place(url, host, port, parts.raw_path))
     if not places:
         raise LoginNotOfferedError(
             "The platform lists no callback URL on this machine, so a browser cannot "

@@ -317,14 +317,6 @@ def _line(value: object) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
-def is_same_origin(url: str, other: str) -> bool:
-    """Tell whether two URLs lead to one server; what is no URL leads nowhere."""
-    try:
-        return origin_of(url) == origin_of(other)
-    except ValueError:
-        return False
-
-
 def origin_of(url: str) -> str:
     """Tell whom a URL leads to, with the port always named."""
     from urllib.parse import urlsplit

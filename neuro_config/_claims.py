@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Dict, Optional
 
 import jwt
@@ -12,16 +11,13 @@ from ._errors import InvalidTokenError
 # The older name is still sent by older platforms.
 USERNAME_CLAIMS = ("identity", "https://platform.neuromation.io/user")
 
-# A platform without authorization knows one user, by this name and this well-known key.
-_STANDALONE_USER, _STANDALONE_KEY = "user", "neuro"
-
-
-def standalone_token() -> str:
-    """Make the token of a platform without authorization: the same for everybody."""
-    claims = {USERNAME_CLAIMS[1]: _STANDALONE_USER}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the key is short, and no secret
-        return jwt.encode(claims, _STANDALONE_KEY, algorithm="HS256")
+# What a platform without authorization expects of everybody: a JWT whose older claim
+# names the user "user", signed (HS256) with the well-known key "neuro".
+STANDALONE_JWT = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+    "eyJodHRwczovL3BsYXRmb3JtLm5ldXJvbWF0aW9uLmlvL3VzZXIiOiJ1c2VyIn0."
+    "c9RLM3ZV-Nua7qchDkbHd11OaqA4kkEC49IB2A5ZAwE"
+)
 
 
 def claims_of(token: str) -> Dict[str, Any]:

@@ -19,6 +19,7 @@
     ├── UserConfigError              a user.toml or local file that is wrong
     │   └── ProjectRootNotFoundError
     ├── PluginError                  a plugin registers something impossible
+    ├── ClientClosedError            a client that was closed is used
     ├── InvalidTokenError            a token that cannot be used
     ├── PassedConfigError            APOLO_PASSED_CONFIG is absent or malformed
     ├── StorageError                 the directory or a file in it
@@ -287,6 +288,13 @@ class PluginError(ConfigError):
         return f"The parameter {self.key} cannot be registered: {self.reason}"
 
 
+class ClientClosedError(ConfigError):
+    """A client that was closed is used."""
+
+    def __str__(self) -> str:
+        return "This client is closed. Call neuro_config.get() for another."
+
+
 # ------------------------------------------------------------------- tokens
 
 
@@ -535,6 +543,11 @@ class NetworkError(ConfigError):
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}"
 
+    def explain(self, sentence: str) -> None:
+        """Add to the reason what only a caller of the network knows."""
+        self.reason = f"{self.reason} {sentence}"
+        self.args = (self.url, self.reason, *self.args[2:])
+
 
 class ConnectionFailedError(NetworkError):
     """No connection was made, so nothing was sent."""
@@ -570,7 +583,21 @@ class PlatformError(NetworkError):
 
 
 class TokenRefusedError(PlatformError):
-    """The platform does not accept the token (or its own auth service is down)."""
+    """The platform does not accept the token (or its own auth service is down).
+
+    Attributes:
+        advice: What to do if trying again later does not help.
+    """
+
+    def __init__(self, url: str, advice: str = "log in again") -> None:
+        super().__init__(
+            url,
+            "the platform does not accept the token, or its auth service is down; it "
+            "tells both in the same words. Try again later; if that does not help, "
+            f"{advice}.",
+        )
+        self.args = (url, advice)
+        self.advice = advice
 
 
 class MalformedAnswerError(PlatformError):

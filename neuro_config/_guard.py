@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-from typing import Tuple
+from typing import Optional, Tuple
 from urllib.parse import quote
 
 from urllib3.util import parse_url
@@ -13,6 +13,7 @@ from urllib3.util import parse_url
 from ._errors import InsecureURLError, InvalidTokenError, MalformedAnswerError
 from ._session import Secret
 
+_PORTS = {"http": 80, "https": 443}
 TOKEN_LIMIT = 1 << 18  # bytes
 
 
@@ -29,14 +30,27 @@ def require_secure(url: str) -> bool:
         InsecureURLError: Neither https nor plain http to loopback.
     """
     scheme, host = scheme_and_host(url)
-    is_loopback = host == "localhost" or _is_loopback_address(host)
     if not host:
         raise InsecureURLError(shown(url), "is no URL.")
-    if not (scheme == "https" or (scheme == "http" and is_loopback)):
+    if not (scheme == "https" or (scheme == "http" and is_loopback(host))):
         raise InsecureURLError(
             shown(url), "must be https; plain http is for this machine only."
         )
-    return is_loopback
+    return is_loopback(host)
+
+
+def require_bare(url: str) -> None:
+    """Refuse a URL that carries a user name or password, which would be stored.
+
+    Raises:
+        InsecureURLError: It does.
+    """
+    with contextlib.suppress(ValueError):  # what is no URL is told when it is used
+        if parse_url(url).auth is None:
+            return
+        raise InsecureURLError(
+            shown(url), "holds a user name or a password: leave them out of the URL."
+        )
 
 
 def scheme_and_host(url: str) -> Tuple[str, str]:
@@ -48,7 +62,24 @@ def scheme_and_host(url: str) -> Tuple[str, str]:
     return "", ""
 
 
-def _is_loopback_address(host: str) -> bool:
+def is_same_origin(url: str, other: str) -> bool:
+    """Tell whether two URLs lead to one server; what is no URL leads nowhere."""
+    origin = _origin(url)
+    return origin is not None and origin == _origin(other)
+
+
+def _origin(url: str) -> Optional[Tuple[str, str, int]]:
+    with contextlib.suppress(ValueError):  # the same parser as in scheme_and_host
+        parts = parse_url(url)
+        if parts.scheme in _PORTS and parts.host:
+            return parts.scheme, parts.host, parts.port or _PORTS[parts.scheme]
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

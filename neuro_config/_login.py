@@ -1,6 +1,6 @@
 """How a person logs in: in a browser on this machine, or in one anywhere.
 
-Both get a code and hand its grant on; what is done with the grant, and stored, is the
+Both get a code and hand a token request on; what is done with that, and stored, is the
 store's business. A browser sees its page when that is done, so the page tells the truth.
 """
 
@@ -14,15 +14,20 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from ._authorization import AuthorizationRequest
-from ._callback import Listener
-from ._errors import ConfigError, LoginNotOfferedError
+from ._callback import NO_THREAD, Listener
+from ._errors import (
+    CallbackPortError,
+    ConfigError,
+    InsecureURLError,
+    LoginNotOfferedError,
+)
 from ._guard import is_token, require_secure, shown
 from ._pages import Page, failure, welcome
 from ._session import AuthConfig
 
 ShowBrowser = Callable[[URL], object]
 GetAuthCode = Callable[[URL], str]
-Grant = Mapping[str, str]
+TokenRequest = Mapping[str, str]  # its fields
 
 logger = logging.getLogger(__package__)
 
@@ -31,7 +36,7 @@ def in_browser(
     auth: AuthConfig,
     show_browser: Optional[ShowBrowser],
     seconds: float,
-    redeem: Callable[[Grant], Page],
+    redeem: Callable[[TokenRequest], Page],
 ) -> None:
     """Log in with a browser on this machine.
 
@@ -40,7 +45,7 @@ def in_browser(
         show_browser: Shows a URL to the user, in a thread of its own, so that it may
             take as long as the login; the system's browser if ``None``.
         seconds: That the user may take.
-        redeem: Logs in with the grant and returns what the browser shows.
+        redeem: Logs in with a token request and returns what the browser shows.
 
     Raises:
         LoginNotOfferedError: No callback URL leads to this machine.
@@ -52,10 +57,10 @@ def in_browser(
     with Listener(auth.callback_urls) as listener:
         request = AuthorizationRequest(auth, listener.url)
         listener.listen_for(request.is_answer)
-        _show(show_browser, URL(request.url, encoded=True), listener)
+        _show(show_browser, URL(request.authorization_url, encoded=True), listener)
         answer = listener.wait(seconds)
         try:
-            page = redeem(request.grant(answer.query))
+            page = redeem(request.token_request(answer.query))
         except ConfigError as error:
             answer.show(failure(str(error)))
             raise
@@ -63,7 +68,7 @@ def in_browser(
 
 
 def headless(
-    auth: AuthConfig, get_auth_code: GetAuthCode, redeem: Callable[[Grant], Page]
+    auth: AuthConfig, get_auth_code: GetAuthCode, redeem: Callable[[TokenRequest], Page]
 ) -> None:
     """Log in with a browser anywhere; somebody carries the code over.
 
@@ -86,8 +91,8 @@ def headless(
         )
     require_secure(auth.headless_callback_url)
     request = AuthorizationRequest(auth, auth.headless_callback_url)
-    url = URL(request.url, encoded=True)
-    redeem(request.pasted(get_auth_code(url)))
+    url = URL(request.authorization_url, encoded=True)
+    redeem(request.token_request_of_pasted(get_auth_code(url)))
 
 
 def required(auth: Optional[AuthConfig], api_url: str) -> AuthConfig:
@@ -119,8 +124,6 @@ def _show(show_browser: Optional[ShowBrowser], url: URL, listener: Listener) -> 
     if show_browser is None:
         show_browser = _open_browser
         logger.warning("Log in with a browser. If none opens, go to %s", url)
-    else:
-        logger.info("The login waits for an answer from %s", url)
     show = show_browser
 
     def run() -> None:
@@ -129,11 +132,30 @@ def _show(show_browser: Optional[ShowBrowser], url: URL, listener: Listener) -> 
         except BaseException as error:  # carried over to the thread that waits
             listener.fail(error)
 
-    threading.Thread(target=run, name="neuro_config-show-browser", daemon=True).start()
+    try:
+        threading.Thread(
+            target=run, name="neuro_config-show-browser", daemon=True
+        ).start()
+    except RuntimeError:
+        raise CallbackPortError([listener.url], NO_THREAD) from None
 
 
 def _open_browser(url: URL) -> None:
     import webbrowser
 
     # Whether one has opened nobody knows for sure, so the URL is shown in any case.
-    webbrowser.open(str(url))
+    try:
+        webbrowser.open(str(url))
+    except Exception as error:  # of a $BROWSER that is no command, for example
+        logger.warning("No browser could be opened: %s", error)
+
+
+def show_logout(auth: AuthConfig, logout_url: str, show_browser: ShowBrowser) -> None:
+    """Show where the browser's own session ends; warn if there is no such place."""
+    try:
+        require_secure(logout_url)
+        url = URL(logout_url).update_query(client_id=auth.client_id)
+    except (InsecureURLError, ValueError):
+        logger.warning("The platform names no usable URL to log out at.")
+        return
+    show_browser(url)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any, Dict, Iterable, Mapping, Optional
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from urllib3.util import parse_url
 
 from ._deadline import Deadline
 from ._errors import (
@@ -22,7 +22,16 @@ from ._errors import (
     PlatformError,
     SessionEndedError,
 )
-from ._guard import TOKEN_LIMIT, bearer, require_usable, shown, without, words
+from ._guard import (
+    TOKEN_LIMIT,
+    bearer,
+    is_same_origin,
+    require_secure,
+    require_usable,
+    shown,
+    without,
+    words,
+)
 from ._http import Http
 from ._payload import ServerConfig, parse_config
 from ._session import AuthConfig, Secret
@@ -103,13 +112,13 @@ class PlatformClient:
         return self.ask_for_token(auth.token_url, fields, deadline)
 
     def redeem(
-        self, auth: AuthConfig, grant: Mapping[str, str], deadline: Deadline
+        self, auth: AuthConfig, fields: Mapping[str, str], deadline: Deadline
     ) -> Mapping[str, Any]:
         """Spend the code of a login (RFC 6749, 4.1.3).
 
         Args:
             auth: Names the endpoint.
-            grant: The fields to send.
+            fields: Of the form.
             deadline: Of the whole call.
 
         Returns:
@@ -120,7 +129,7 @@ class PlatformClient:
             AuthError, NetworkError: As ``ask_for_token``.
         """
         try:
-            return self.ask_for_token(auth.token_url, grant, deadline)
+            return self.ask_for_token(auth.token_url, fields, deadline)
         except (
             SessionEndedError
         ) as error:  # OAuth has one word for dead codes and tokens
@@ -157,17 +166,13 @@ class PlatformClient:
         """Look for the server's metadata (OpenID Connect Discovery 1.0, 4)."""
         # The platform does not name the issuer: it is the token endpoint's URL less
         # some of the end of its path. The metadata proves which.
-        from ._catalog import is_same_origin
-
-        parts = urlsplit(token_url)
+        require_secure(token_url)
+        parts = parse_url(token_url)
         path = ""
-        for piece in parts.path.split("/")[:-1]:
+        for piece in (parts.path or "/").split("/")[:-1]:
             path = f"{path}/{piece}" if piece else path
-            issuer = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-            status, body = self._http.request(
-                "GET", issuer + METADATA, deadline, TOKEN_LIMIT
-            )
-            metadata = (_object_in(body) if status == 200 else None) or {}
+            place = parts._replace(path=path + METADATA, query=None, fragment=None)
+            metadata = self._metadata(place.url, deadline)
             if metadata.get("token_endpoint") == token_url:
                 endpoint = metadata.get("revocation_endpoint")
                 # A token goes to no other host.
@@ -175,6 +180,13 @@ class PlatformClient:
                     return endpoint
                 return None
         return None
+
+    def _metadata(self, url: str, deadline: Deadline) -> Mapping[str, Any]:
+        try:
+            status, body = self._http.request("GET", url, deadline, TOKEN_LIMIT)
+        except MalformedAnswerError:  # too long: somebody's page
+            return {}
+        return (_object_in(body) if status == 200 else None) or {}
 
     def ask_for_token(
         self, url: str, fields: Mapping[str, str], deadline: Deadline

@@ -221,6 +221,16 @@ def _failed_for_another(
     return AuthError(failure.code, failure.reason)
 
 
+def _after_a_loss(session: Session, now: float) -> str:
+    lost = "The answer got lost, so the refresh token may be spent"
+    if type(at(session, now)) is TokenExpired:
+        return f"{lost}. It is sent once more; if it is refused then, log in again."
+    return (
+        f"{lost}: it is not sent again until the token, which is still valid, has "
+        "expired. If it is refused then, log in again."
+    )
+
+
 def _lost_at(session: Session) -> Optional[str]:
     mark = session.refresh_sent
     return in_words(mark.sent_at) if mark is not None and is_spent(session) else None
@@ -277,6 +287,7 @@ def _spend(
         forget(lost, error)
         raise
     except NetworkError as error:
+        error.explain(_after_a_loss(current, clock()))
         forget(mark, error)
         raise
 

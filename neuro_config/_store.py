@@ -39,7 +39,7 @@ from ._errors import (
 )
 from ._files import FileStorage
 from ._local import LocalChoice, read_local_choice
-from ._session import AuthConfig, Choice, Secret, Session, Token
+from ._session import AuthConfig, Choice, Secret, Session
 from ._states import (
     TokenExpired,
     at,
@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
-    from ._login import GetAuthCode, Grant, ShowBrowser
+    from ._login import GetAuthCode, ShowBrowser, TokenRequest
+    from ._new_login import NewLogin, NewLogins
     from ._pages import Page
     from ._payload import ServerConfig
     from ._platform import PlatformClient
@@ -173,8 +174,11 @@ class ConfigStore(StoreView):
             LoginDeniedError: The user cancelled, or may not log in.
             CodeRefusedError: The authorization server does not accept its own code.
             AuthError: It refuses for another reason.
+            InsecureURLError: A secret would go over plain http, or to another server.
+            InvalidTokenError: The server's token does not say whose it is.
             NetworkError: The platform or the authorization server fails.
             StorageError: The login cannot be stored.
+            Exception: What ``show_browser`` raises.
         """
         from ._login import in_browser
 
@@ -198,8 +202,8 @@ class ConfigStore(StoreView):
         Raises:
             LoginNotOfferedError: The platform has no page that shows a code.
             InvalidCodeError: What was given is no code, or one of another login.
-            LoginDeniedError, CodeRefusedError, AuthError: As ``login``.
-            NetworkError, StorageError: As ``login``.
+            ConfigError: As ``login``.
+            Exception: What ``get_auth_code`` raises.
         """
         from ._login import headless
 
@@ -222,14 +226,11 @@ class ConfigStore(StoreView):
             NetworkError: The platform cannot be asked.
             StorageError: The login cannot be stored.
         """
-        from ._choice import first_choice
-
         deadline = Deadline(self._timeout)
         if isinstance(token, str):
             token = Secret(token)  # no traceback shows it
-        bare = self._bare_token(token)
-        login = self._ask_for_login(bare, url, first_choice, deadline)
-        self._store_login(self._storage, login, deadline)
+        new = self._new_logins().with_token(token, _api_url(url), deadline)
+        self._store_login(new, deadline)
 
     def login_with_passed_config(self, config_data: Optional[str] = None) -> None:
         """Log in with what the platform passes into a job; all or nothing.
@@ -265,12 +266,8 @@ class ConfigStore(StoreView):
             ImportLoginError: There is no login, or it cannot be used.
             StorageError: The login cannot be stored.
         """
-        from ._tool_login import read_tool_login
-
         deadline = Deadline(self._timeout)
-        found = read_tool_login(path, self._clock(), deadline)
-        login = _new_login(found.config, found.token, found.api_url, found.choose)
-        self._store_login(self._storage, login, deadline)
+        self._store_login(self._new_logins().of_tool(path, deadline), deadline)
 
     def fetch(self) -> None:
         """Ask the platform what there is, and store it.
@@ -402,6 +399,7 @@ class ConfigStore(StoreView):
 
         Raises:
             StorageError: It cannot be removed.
+            Exception: What ``show_browser`` raises; nobody is logged in any more.
         """
         deadline = Deadline(self._timeout)
         removed: List[Optional[Session]] = []
@@ -421,10 +419,9 @@ class ConfigStore(StoreView):
         if ended.token.refresh_token is not None:
             self._revoke(ended.auth, ended.token.refresh_token, deadline)
         if show_browser is not None and ended.auth.logout_url is not None:
-            from yarl import URL
+            from ._login import show_logout
 
-            logout_url = URL(ended.auth.logout_url)
-            show_browser(logout_url.update_query(client_id=ended.auth.client_id))
+            show_logout(ended.auth, ended.auth.logout_url, show_browser)
 
     # --------------------------------------------------------------------- use
 
@@ -565,29 +562,33 @@ class ConfigStore(StoreView):
 
         self._update(call, change)
 
+    def _new_logins(self) -> NewLogins:
+        from ._new_login import NewLogins
+
+        return NewLogins(self._client(), self._clock)
+
     def _log_in_as_a_person(
         self,
         url: Union[str, URL, None],
-        ask: Callable[[AuthConfig, Callable[[Grant], Page]], None],
+        ask: Callable[[AuthConfig, Callable[[TokenRequest], Page]], None],
     ) -> None:
-        """Ask a person for a grant, in the way that is given, and log in with it."""
-        from ._choice import first_choice
-        from ._claims import standalone_token
+        """Have a person log in, in the way that is given."""
         from ._login import page_of, required
 
         api_url = _api_url(url)
         deadline = Deadline(self._timeout)
         config = self._client().get_config(api_url, None, deadline)
         if config.clusters:  # without a token: a platform without authorization
-            token = self._bare_token(standalone_token())
-            login = _new_login(config, token, api_url, first_choice)
-            self._store_login(self._storage, login, deadline)
+            new = self._new_logins().without_authorization(config, api_url)
+            self._store_login(new, deadline)
             return
         auth = required(config.auth, api_url)
 
-        def redeem(grant: Grant) -> Page:
-            deadline = Deadline(self._timeout)
-            answer = self._client().redeem(auth, grant, deadline)
+        left = deadline.remaining()
+
+        def redeem(fields: TokenRequest) -> Page:
+            deadline = Deadline(left)  # nobody's fault that a person takes time
+            answer = self._client().redeem(auth, fields, deadline)
             username = self._log_in_with_answer(answer, api_url, deadline)
             return page_of(auth, api_url, username)
 
@@ -596,86 +597,52 @@ class ConfigStore(StoreView):
     def _log_in_with_answer(
         self, answer: Mapping[str, Any], url: Union[str, URL, None], deadline: Deadline
     ) -> str:
-        from ._choice import first_choice
-        from ._refresh import token_from
-
-        token = token_from(answer, self._clock())
-        login = self._ask_for_login(token, url, first_choice, deadline)
-        self._store_login(self._storage, login, deadline)
-        return login[0].username
-
-    def _bare_token(self, token: str) -> Token:
-        from ._claims import expiry_of
-        from ._errors import InvalidTokenError
-        from ._guard import is_token
-
-        if not is_token(token):
-            raise InvalidTokenError(
-                "The token is not usable: it must be visible ASCII without spaces or "
-                "line ends. Check how it was read."
-            )
-        return Token(token, self._clock(), expiry_of(token))
+        new = self._new_logins().with_answer(answer, _api_url(url), deadline)
+        self._store_login(new, deadline)
+        return new.session.username
 
     def _log_in_with_passed_config(
         self, config_data: Optional[str], *, replace: bool = True
     ) -> None:
-        from ._passed_config import decode
-
         deadline = Deadline(self._timeout)
-        passed = decode(config_data, os.environ)
-        token = self._bare_token(passed.token)
-        login = self._ask_for_login(token, passed.url, passed.choose, deadline)
+        new = self._new_logins().with_passed_config(config_data, deadline)
         try:
-            self._store_login(self._storage, login, deadline, replace=replace)
+            self._store_login(new, deadline, replace=replace)
         except StorageWriteError as error:
             if not error.is_read_only:
                 raise
             from ._memory import MemoryStorage
 
-            self._store_login(MemoryStorage(), login, deadline)
-
-    def _ask_for_login(
-        self,
-        token: Token,
-        url: Union[str, URL, None],
-        choose: Callable[[Catalog], Choice],
-        deadline: Deadline,
-    ) -> Tuple[Session, bytes]:
-        """Make the session and the catalog of a token that the platform accepts."""
-        api_url = _api_url(url)
-        config = self._client().get_config(api_url, token.access_token, deadline)
-        if not config.authorized:
-            raise _refused(api_url, "check the token and the URL")
-        return _new_login(config, token, api_url, choose)
+            self._store_login(new, deadline, storage=MemoryStorage())
 
     def _store_login(
         self,
-        storage: Storage,
-        login: Tuple[Session, bytes],
+        new: NewLogin,
         deadline: Deadline,
         *,
+        storage: Optional[Storage] = None,
         replace: bool = True,
     ) -> None:
         """Store a login; every login ends here.
 
         Args:
+            storage: Where to; from then on it is this store's.
             replace: Whether it takes the place of whatever is there; else a login that
                 is stored by now is taken instead, and damage is an error.
         """
-        session, data = login
+        storage = storage or self._storage
 
         def change(old: Optional[Session]) -> Optional[Session]:
             if old is not None and not replace:
                 return old
-            return stored(step(at(old, self._clock()), log_in, session))
+            return stored(step(at(old, self._clock()), log_in, new.session))
 
         with self._rebinding:
             saved = storage.update(
-                change, deadline.remaining(), catalog=data, replace=replace
+                change, deadline.remaining(), catalog=new.catalog, replace=replace
             )
             self._storage = storage
-            if saved == session:
-                _unsaved.drop(storage.location)
+            _unsaved.drop(storage.location)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:
@@ -686,6 +653,9 @@ class ConfigStore(StoreView):
 
     def _ask(self, call: _Call, session: Session) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
+        from ._errors import TokenRefusedError
+        from ._guard import shown
+
         client = self._client()
         config = client.get_config(
             session.api_url, session.token.access_token, call.deadline
@@ -698,13 +668,13 @@ class ConfigStore(StoreView):
         if newest.token == session.token:
             age = self._clock() - session.token.obtained_at
             if age <= REFUSED_AGE or not can_refresh(session):
-                raise _refused(session.api_url)
+                raise TokenRefusedError(shown(session.api_url))
             newest = self._renew(call, session)
         config = client.get_config(
             newest.api_url, newest.token.access_token, call.deadline
         )
         if not config.authorized:
-            raise _refused(session.api_url)
+            raise TokenRefusedError(shown(session.api_url))
         return newest, config
 
     def _renew(self, call: _Call, held: Session, *, early: bool = False) -> Session:
@@ -742,31 +712,11 @@ Config = ConfigStore  # its name in the reference
 
 
 def _api_url(url: Union[str, URL, None]) -> str:
-    return str(url or DEFAULT_API_URL).rstrip("/")
+    from ._guard import require_bare
 
-
-def _new_login(
-    config: ServerConfig,
-    token: Token,
-    api_url: str,
-    choose: Callable[[Catalog], Choice],
-) -> Tuple[Session, bytes]:
-    """Make the session and the catalog of a new login."""
-    from ._catalog import encode, in_memory
-    from ._claims import username_of
-
-    data = encode(config, api_url)
-    catalog = in_memory(data)
-    session = Session(
-        login_id=os.urandom(16).hex(),
-        username=username_of(token.access_token),
-        api_url=api_url,
-        token=token,
-        catalog=catalog.digest,
-        choice=choose(catalog),
-        auth=config.auth,
-    )
-    return session, data
+    api_url = str(url or DEFAULT_API_URL).rstrip("/")
+    require_bare(api_url)
+    return api_url
 
 
 def _require_no_override(local: LocalChoice, field: str) -> None:
@@ -789,16 +739,6 @@ def _require_effect(
     if getattr(shown, field) != getattr(choice, field):
         _require_no_override(local, "org_name")
         _require_no_override(local, "cluster_name")
-
-
-def _refused(api_url: str, advice: str = "log in again") -> ConfigError:
-    from ._errors import TokenRefusedError
-
-    return TokenRefusedError(
-        api_url,
-        "the platform does not accept the token, or its auth service is down; it tells "
-        f"both in the same words. Try again later; if that does not help, {advice}.",
-    )
 
 
 # Alive in this process, for its forked children.

@@ -104,15 +104,27 @@ def read_tool_login(
     Raises:
         ImportLoginError: There is none, or it cannot be used.
     """
-    logins = [_read(each, now, deadline) for each in _files(path)]
+    logins: List[ToolLogin] = []
+    failures: List[ImportLoginError] = []
+    for each in _files(path):
+        try:
+            logins.append(_read(each, now, deadline))
+        except ImportLoginError as error:
+            failures.append(error)
+    if not logins:
+        raise failures[0]
     return max(logins, key=lambda login: login.saved_at)
 
 
 def _files(path: Optional[StrPath]) -> List[str]:
     if path is not None:
         given = os.path.expanduser(path)
-        if "\0" in given:
-            raise ImportLoginError(repr(given), f"is no path. {ADVICE}")
+        try:
+            os.stat(given)
+        except ValueError:  # a zero, or half of a surrogate pair
+            raise ImportLoginError(repr(given), f"is no path. {ADVICE}") from None
+        except OSError:
+            pass  # told when it is read
         return [os.path.join(given, FILE) if os.path.isdir(given) else given]
     places = [os.path.join(os.path.expanduser(each), FILE) for each in FOLDERS]
     found = [place for place in places if os.path.exists(place)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Iterator, Optional
 
@@ -12,6 +13,9 @@ from talk import Talk, Workers
 
 from neuro_config import ConfigStore
 from neuro_config.testing import Platform
+
+# A suite that a shell starts in the background would ignore it, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -12,15 +13,21 @@ SCRIPTS = Path(__file__).parent / "processes"
 
 
 class Talk:
-    """A process that answers a line on stdin with a line on stdout."""
+    """A process that answers a line on stdin with a line on stdout.
 
-    def __init__(self, script: str, *arguments: str) -> None:
+    Threads may ask, and get their answers one after the other.
+    """
+
+    def __init__(
+        self, script: str, *arguments: str, program: str = sys.executable
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPTS / script), *arguments],
+            [program, str(SCRIPTS / script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._asking = threading.Lock()
 
     def read(self) -> str:
         assert self.process.stdout is not None
@@ -28,15 +35,17 @@ class Talk:
 
     def ask(self, line: str) -> Any:
         assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.read())
+        with self._asking:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.read())
 
     def end(self) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
+        with self._asking:
+            self.process.stdin.close()
+            self.process.stdout.close()
         self.process.wait(30)
 
 

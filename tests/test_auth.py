@@ -142,8 +142,8 @@ def test_a_token_that_no_header_carries() -> None:
 def test_logged_out(store: ConfigStore, platform: Platform) -> None:
     """Without a login there is an error and no request."""
     url = f"{store.api_url}/config"
-    requests_before: List[object] = list(platform.requests)
     store.logout()
+    requests_before: List[object] = list(platform.requests)
     with pytest.raises(NotLoggedInError):
         asked(url, store)
     assert requests_before == list(platform.requests)

@@ -41,8 +41,8 @@ def query_of(request: AuthorizationRequest, **fields: str) -> str:
 def test_the_url() -> None:
     """The user is sent to the server with PKCE S256, a state, and what else OAuth asks."""
     request = request_of()
-    parts = urlsplit(request.url)
-    digest = hashlib.sha256(request.verifier.encode()).digest()
+    parts = urlsplit(request.authorization_url)
+    digest = hashlib.sha256(request.code_verifier.encode()).digest()
     expected = {
         "response_type": "code",
         "client_id": "the client",
@@ -54,14 +54,16 @@ def test_the_url() -> None:
         "audience": "https://platform.example",
     }
     assert expected == dict(parse_qsl(parts.query, strict_parsing=True))
-    assert "https://auth.example/authorize" == request.url.partition("?")[0]
-    assert str(request.verifier) not in request.url
+    assert (
+        "https://auth.example/authorize" == request.authorization_url.partition("?")[0]
+    )
+    assert str(request.code_verifier) not in request.authorization_url
 
 
 def test_random() -> None:
     """State and verifier are long, within RFC 7636's letters, and never the same twice."""
     requests = [request_of() for _ in range(50)]
-    for secrets in zip(*((one.state, one.verifier) for one in requests)):
+    for secrets in zip(*((one.state, one.code_verifier) for one in requests)):
         assert 50 == len(set(secrets))
         for secret in secrets:
             assert 43 <= len(secret) <= 128
@@ -75,7 +77,7 @@ def test_no_secret_is_shown() -> None:
     """The repr shows neither state nor verifier."""
     request = request_of()
     assert str(request.state) not in repr(request)
-    assert str(request.verifier) not in repr(request)
+    assert str(request.code_verifier) not in repr(request)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +94,15 @@ def test_no_secret_is_shown() -> None:
 def test_the_servers_own_url(auth_url: str, expected: str) -> None:
     """The server's URL is kept: its scheme on loopback, its path and its query."""
     auth = AuthConfig(auth_url, AUTH.token_url, "client")
-    assert request_of(auth).url.startswith(expected)
-    assert "audience" not in request_of(auth).url
+    assert request_of(auth).authorization_url.startswith(expected)
+    assert "audience" not in request_of(auth).authorization_url
 
 
 def test_plain_http() -> None:
     """Nobody is sent to log in over plain http on another machine."""
     auth = AuthConfig("http://auth.example/authorize", AUTH.token_url, "client")
     with pytest.raises(InsecureURLError, match=r"http://auth\.example/authorize"):
-        _ = request_of(auth).url
+        _ = request_of(auth).authorization_url
 
 
 @given(st.text(), st.text(), st.text())
@@ -108,7 +110,7 @@ def test_any_url(host: str, path: str, query: str) -> None:
     """Whatever the platform calls its login, there is a URL or one typed error."""
     auth = AuthConfig(f"https://{host}/{path}?{query}", AUTH.token_url, "client")
     with contextlib.suppress(InsecureURLError):
-        assert REDIRECT in unquote(request_of(auth).url)
+        assert REDIRECT in unquote(request_of(auth).authorization_url)
 
 
 def test_the_grant() -> None:
@@ -119,14 +121,14 @@ def test_the_grant() -> None:
     expected = {
         "grant_type": "authorization_code",
         "code": "a+b/c",
-        "code_verifier": str(request.verifier),
+        "code_verifier": str(request.code_verifier),
         "client_id": "the client",
         "redirect_uri": REDIRECT,
     }
-    fields = request.grant(query)
+    fields = request.token_request(query)
     assert expected == fields
     assert "a+b/c" not in repr(fields)
-    assert str(request.verifier) not in repr(fields)
+    assert str(request.code_verifier) not in repr(fields)
 
 
 FOREIGN: Dict[str, str] = {
@@ -158,7 +160,7 @@ def test_denied() -> None:
     request = request_of()
     query = query_of(request, error="access_denied", error_description="No <b>way")
     with pytest.raises(LoginDeniedError) as caught:
-        request.grant(query)
+        request.token_request(query)
     assert (
         "The login was cancelled, or is not allowed for this user (No <b>way). Log in "
         "again, perhaps as somebody else."
@@ -185,7 +187,7 @@ def test_refusals(error: str, description: str, expected: str) -> None:
     if description:
         fields["error_description"] = description
     with pytest.raises(AuthError) as caught:
-        request.grant(query_of(request, **fields))
+        request.token_request(query_of(request, **fields))
     assert f"The authorization server refuses: {expected}." == str(caught.value)
     assert AuthError is type(caught.value)
 
@@ -193,10 +195,10 @@ def test_refusals(error: str, description: str, expected: str) -> None:
 def test_a_refusal_that_repeats_secrets() -> None:
     """What the server repeats of this login's secrets is blotted out."""
     request = request_of()
-    said = f"bad state {request.state} of {request.verifier}"
+    said = f"bad state {request.state} of {request.code_verifier}"
     query = query_of(request, error=str(request.state), error_description=said)
     with pytest.raises(AuthError) as caught:
-        request.grant(query)
+        request.token_request(query)
     assert ("***", "bad state *** of ***") == (
         caught.value.code,
         caught.value.description,
@@ -211,7 +213,7 @@ def test_another_issuer(issuer: str) -> None:
     """A code that another server issued is not sent to this platform's."""
     request = request_of()
     with pytest.raises(InsecureURLError, match="was not sent") as caught:
-        request.grant(query_of(request, code="the-code", iss=issuer))
+        request.token_request(query_of(request, code="the-code", iss=issuer))
     assert "the-code" not in str(caught.value)
 
 
@@ -221,7 +223,7 @@ def test_another_issuer(issuer: str) -> None:
 def test_a_pasted_code(text: str) -> None:
     """A bare code is taken, with the white space of a terminal."""
     expected = "".join(text.split())
-    assert expected == request_of().pasted(text)["code"]
+    assert expected == request_of().token_request_of_pasted(text)["code"]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +232,7 @@ def test_a_pasted_code(text: str) -> None:
         "https://platform.example/show?{query}",
         "  https://platform.example/show?{query}\n",
         "https://platform.example/show?{query}#fragment",
+        "https://platform.example/show?x=?&{query}",
         "?{query}",
         "{query}",
     ],
@@ -238,7 +241,7 @@ def test_a_pasted_url(form: str) -> None:
     """The whole URL of the last page, or its query, works as well as the code."""
     request = request_of()
     text = form.format(query=query_of(request, code="a/b"))
-    assert "a/b" == request.pasted(text)["code"]
+    assert "a/b" == request.token_request_of_pasted(text)["code"]
 
 
 def test_a_pasted_refusal() -> None:
@@ -246,14 +249,14 @@ def test_a_pasted_refusal() -> None:
     request = request_of()
     query = query_of(request, error="access_denied")
     with pytest.raises(LoginDeniedError):
-        request.pasted(f"https://platform.example/show?{query}")
+        request.token_request_of_pasted(f"https://platform.example/show?{query}")
 
 
-@pytest.mark.parametrize("text", ["", "  ", "ü", "a\x00b", None, 5])
+@pytest.mark.parametrize("text", ["", "  ", "ü", "a\x00b", "x" * 1_000_000, None, 5])
 def test_no_code(text: str) -> None:
     """What is no code is an error that says what to give."""
     with pytest.raises(InvalidCodeError, match="No code was given: log in again"):
-        request_of().pasted(text)
+        request_of().token_request_of_pasted(text)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +271,7 @@ def test_no_code(text: str) -> None:
 def test_a_url_of_another_login(text: str) -> None:
     """A pasted URL without this login's state is refused, and its code not shown."""
     with pytest.raises(InvalidCodeError, match="does not belong to this login") as it:
-        request_of().pasted(text)
+        request_of().token_request_of_pasted(text)
     assert "canary" not in str(it.value)
 
 
@@ -280,6 +283,6 @@ def test_any_query(text: str) -> None:
     answer = f"{text}&{query_of(request, code='x')}"
     if request.is_answer(answer):
         with contextlib.suppress(ConfigError):
-            assert "x" == request.grant(answer)["code"]
+            assert "x" == request.token_request(answer)["code"]
     with contextlib.suppress(ConfigError):
-        assert parse_qs(urlencode(request.pasted(text)))["code"]
+        assert parse_qs(urlencode(request.token_request_of_pasted(text)))["code"]

@@ -195,10 +195,75 @@ def test_the_port_is_free_although_somebody_is_connected() -> None:
     """A browser that keeps a silent connection open does not keep the port."""
     urls = free_urls(1)
     parts = urlsplit(urls[0])
-    with Listener(urls):
+    with Listener(urls) as listener:
         silent = socket.create_connection((str(parts.hostname), int(parts.port or 0)))
+        opened(listener.url)  # so the silent one has been accepted
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
     with silent, Listener(urls) as listener:
         assert urls[0] == listener.url
+
+
+def test_a_silent_connection() -> None:
+    """A connection that says nothing is closed after a while."""
+    with Listener(free_urls(1), silence=0.1) as listener:
+        parts = urlsplit(listener.url)
+        address = (str(parts.hostname), int(parts.port or 0))
+        with socket.create_connection(address, timeout=10) as silent:
+            assert b"" == silent.recv(1)
+
+
+def test_an_answer_after_the_end(listener: Listener) -> None:
+    """What is said over a connection from before the end is no answer any more."""
+    parts = urlsplit(listener.url)
+    address = (str(parts.hostname), int(parts.port or 0))
+    with socket.create_connection(address, timeout=10) as late:
+        opened(listener.url)
+        listener.close()
+        late.sendall(b"GET /?yes HTTP/1.0\r\n\r\n")
+        assert b"HTTP/1.0 400 " == late.recv(13)
+
+
+def test_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening asks no name server, which might take long to answer."""
+
+    def fail(name: str = "") -> str:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(socket, "getfqdn", fail)
+    with Listener(free_urls(1)) as listener:
+        assert 400 == opened(listener.url).status_code
+
+
+def test_an_interrupt_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a listener closes does not keep its port."""
+    urls = free_urls(1)
+    listener = Listener(urls)
+    shut_down = listener._server.shutdown
+
+    def interrupted() -> None:
+        shut_down()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listener._server, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        listener.close()
+    assert is_free(urls[0])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+def test_no_thread(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Where the system starts no thread the port is free again."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise error
+
+    urls = free_urls(1)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    expected = KeyboardInterrupt if error.args == () else CallbackPortError
+    with pytest.raises(expected):
+        Listener(urls)
+    assert is_free(urls[0])
 
 
 def test_a_browser_that_waits_when_it_ends() -> None:
@@ -256,6 +321,10 @@ def test_a_port_out_of_range() -> None:
         "http://[",
         "nothing",
         "http://127.0.0.1:port",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:54540/#x",
+        "http://127.0.0.1:54540/?code=x",
+        "http://127.0.0.1:54540/?state=x",
     ],
 )
 def test_loopback_only(url: str) -> None:
@@ -290,6 +359,17 @@ def test_other_names_of_this_machine(host: str) -> None:
         assert url == listener.url
         assert 404 == opened(url.replace("callback", "")).status_code
         browser = Browser(f"{url}?x")
+        listener.wait(30).show(welcome("x", "y"))
+        assert 200 == browser.page().status_code
+
+
+@pytest.mark.parametrize("path", ["/a b", "/é", "/a/../b", "/a%20b"])
+def test_a_path_as_a_browser_writes_it(path: str) -> None:
+    """The path is that which a browser makes of the platform's URL."""
+    (url,) = free_urls(1)
+    with Listener([url + path]) as listener:
+        listener.listen_for(lambda query: True)
+        browser = Browser(f"{url}{path}?x")
         listener.wait(30).show(welcome("x", "y"))
         assert 200 == browser.page().status_code
 

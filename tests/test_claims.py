@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import math
 from typing import Any, Dict, Optional
@@ -10,7 +11,7 @@ from typing import Any, Dict, Optional
 import pytest
 from hypothesis import given, strategies as st
 
-from neuro_config._claims import claims_of, expiry_of, username_of
+from neuro_config._claims import STANDALONE_JWT, claims_of, expiry_of, username_of
 from neuro_config._errors import InvalidTokenError
 
 OLD_CLAIM = "https://platform.neuromation.io/user"
@@ -102,6 +103,15 @@ def test_an_expired_token_can_be_read() -> None:
     """Reading verifies nothing: neither the times nor the signature."""
     claims: Dict[str, Any] = {"exp": 5, "nbf": 10**11, "iat": "?", "identity": "alice"}
     assert claims == claims_of(jwt(claims))
+
+
+def test_the_token_for_anybody() -> None:
+    """The token of platforms without authorization is signed with their known key."""
+    head, claims, signature = STANDALONE_JWT.split(".")
+    digest = hmac.new(b"neuro", f"{head}.{claims}".encode(), "sha256").digest()
+    assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == signature
+    assert {"alg": "HS256", "typ": "JWT"} == json.loads(base64.b64decode(head))
+    assert "user" == username_of(STANDALONE_JWT)
 
 
 def test_deep_nesting() -> None:

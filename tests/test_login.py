@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+from attrs import evolve
 from common import CLUSTERS, PROJECTS, free_urls
 from test_callback import is_free
 from test_secrets import shown
@@ -37,10 +39,13 @@ from neuro_config import (
     NetworkError,
     NotLoggedInError,
     StorageError,
+    Token,
+    _unsaved,
 )
 from neuro_config._callback import Listener
 from neuro_config._login import page_of
 from neuro_config._session import AuthConfig
+from neuro_config._unsaved import Unsaved
 from neuro_config.testing import ERAS, Platform
 
 
@@ -259,25 +264,45 @@ def test_a_callback_that_never_returns(platform: Platform, store: ConfigStore) -
     never.set()
 
 
-def test_the_systems_browser(
-    platform: Platform,
-    store: ConfigStore,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:
+def in_a_process(
+    platform: Platform, folder: Path, browser: str, seconds: float = 30
+) -> str:
+    """Log in with the system's browser and tell what is printed."""
+    code = (
+        "import sys; from neuro_config import ConfigStore as Store, LoginTimeoutError\n"
+        "store = Store(sys.argv[1], login_timeout=float(sys.argv[3]))\n"
+        "try: store.login(url=sys.argv[2]); print(store.username)\n"
+        "except LoginTimeoutError as error: print(error)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(platform.url), str(seconds)],
+        env={**os.environ, "BROWSER": browser},
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return process.stdout
+
+
+def test_the_systems_browser(platform: Platform, folder: Path, tmp_path: Path) -> None:
     """Without show_browser the system's browser opens, and the URL is told as well."""
     script = tmp_path / "browser.py"
     script.write_text(
         "import sys, urllib.request as r\n"
         "r.build_opener(r.ProxyHandler({})).open(sys.argv[1]).read()\n"
     )
-    monkeypatch.setenv("BROWSER", f"{sys.executable} {script} %s")
-    store.login(url=platform.url)
-    assert "alice" == store.username
-    (record,) = caplog.records
-    assert ("neuro_config", logging.WARNING) == (record.name, record.levelno)
-    assert f"If none opens, go to {platform.url.origin()}/auth?" in record.getMessage()
+    printed = in_a_process(platform, folder, f"{sys.executable} {script} %s")
+    assert f"If none opens, go to {platform.url.origin()}/auth?" in printed
+    assert printed.endswith("\nalice\n")
+
+
+def test_a_browser_that_cannot_be_opened(platform: Platform, folder: Path) -> None:
+    """A $BROWSER that is no command is a warning: the URL is there to be copied."""
+    printed = in_a_process(platform, folder, 'x "%s', 0.5)
+    assert "go to http" in printed
+    assert "No browser could be opened: No closing quotation" in printed
+    assert "No browser has brought an answer within 0.5 s" in printed
 
 
 def test_the_platform_fails_at_the_end(platform: Platform, store: ConfigStore) -> None:
@@ -359,6 +384,46 @@ def test_plain_http_to_log_in_at(store: ConfigStore) -> None:
     assert [] == person.urls
 
 
+def test_a_url_with_a_password(store: ConfigStore) -> None:
+    """A user name in the platform's URL is refused, not stored and not shown."""
+    url = "https://me:canary@platform.example/api/v1"
+    logins: List[Callable[[], None]] = [
+        lambda: store.login(Person(), url=url),
+        lambda: store.login_headless(Person(), url=url),
+        lambda: store.login_with_token("token", url=url),
+    ]
+    for login in logins:
+        with pytest.raises(InsecureURLError, match="user name or a password") as it:
+            login()
+        assert "canary" not in f"{it.value} {it.value!r}"
+
+
+def test_no_thread_for_the_browser(
+    platform: Platform, store: ConfigStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system starts no thread there is one typed error."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "neuro_config-show-browser":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(CallbackPortError, match="starts no thread"):
+        store.login(Person(), url=platform.url)
+
+
+def test_all_requests_share_the_timeout(platform: Platform, folder: Path) -> None:
+    """What the person takes is not counted; all the rest together is."""
+    platform.faults.config.delay(0.7)
+    platform.faults.token.delay(0.7)
+    person = Person()
+    with pytest.raises(NetworkError):
+        ConfigStore(folder, timeout=1.2).login(person, url=platform.url)
+    assert 1 == platform.count("config")
+
+
 def test_no_platform(store: ConfigStore) -> None:
     """Without the platform there is nobody to ask how to log in."""
     with pytest.raises(ConnectionFailedError):
@@ -393,32 +458,44 @@ def test_ctrl_c(platform: Platform, folder: Path) -> None:
     assert is_free(redirect)
 
 
+BROWSING_SCRIPT = """
+import sys
+import urllib.error
+import urllib.request
+import neuro_config
+
+def show(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(str(url))
+    except urllib.error.HTTPError as error:
+        print("page", "has ended it" in error.read().decode(), flush=True)
+
+store = neuro_config.ConfigStore(sys.argv[1])
+try:
+    store.login(show, url=sys.argv[2])
+except KeyboardInterrupt:
+    print("interrupted", type(store.state).__name__, flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_ctrl_c_while_the_code_is_redeemed(platform: Platform, folder: Path) -> None:
     """Ctrl-C between the answer and its end: no login, and the page says so."""
     platform.faults.token.delay(answer=3.0)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.replace("print(url.query", "show(url.query")
-         .replace("import neuro_config", "import neuro_config, threading, urllib.request\n"
-                  "def show(_, flush): pass")
-         .replace("lambda url: show", "lambda url: go(url) or show")
-         .replace("store =", "def go(url):\n"
-                  "    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))\n"
-                  "    try:\n"
-                  "        opener.open(str(url))\n"
-                  "    except urllib.request.HTTPError as error:\n"
-                  "        print(error.read().decode().count('has ended it'), flush=True)\n"
-                  "store ="),
-         str(folder), str(platform.url)],
+    with subprocess.Popen(
+        [sys.executable, "-c", BROWSING_SCRIPT, str(folder), str(platform.url)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
-    with process:
+    ) as process:
         while not platform.count("token"):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        lines = process.stdout.read().split("\n")
-    assert {"interrupted LoggedOut", "1"} <= set(lines)
+        lines = {process.stdout.readline(), process.stdout.readline()}
+        process.communicate()
+    assert {"interrupted LoggedOut\n", "page True\n"} == lines
     assert isinstance(ConfigStore(folder).state, LoggedOut)
 
 
@@ -587,8 +664,6 @@ def test_logout_without_a_refresh_token(platform: Platform, store: ConfigStore) 
 
 def test_the_logout_urls_query_is_kept(platform: Platform, folder: Path) -> None:
     """The logout URL's own query stays beside the client's id."""
-    from attrs import evolve
-
     store = ConfigStore(folder)
     store.login(Person(), url=platform.url)
     state = store.state
@@ -659,8 +734,6 @@ def test_no_revocation_endpoint(
     store: ConfigStore, platform: Platform, name: str
 ) -> None:
     """Without a revocation endpoint of the token's own server nothing is sent."""
-    from attrs import evolve
-
     store.login(Person(), url=platform.url)
     state = store.state
     assert isinstance(state, LoggedIn)
@@ -692,10 +765,93 @@ def test_no_revocation_endpoint(
         ] == asked
 
 
+def with_urls(store: ConfigStore, platform: Platform, **urls: Any) -> None:
+    """Log in, and put other URLs into the stored session, as a person with an editor."""
+    store.login(Person(), url=platform.url)
+    state = store.state
+    assert isinstance(state, LoggedIn)
+    assert state.session.auth is not None
+    auth = evolve(state.session.auth, **urls)
+    store._storage.update(lambda session: session and evolve(session, auth=auth), 5)
+
+
+def test_two_hosts_in_one_url(store: ConfigStore, platform: Platform) -> None:
+    """A revocation endpoint that parsers read differently gets no token."""
+    with Wire(http(b"")) as other, Wire(is_late=True) as wire:
+        token_url = f"{wire.url}/token"
+        evil = f"{other.url}\\@{wire.url.partition('//')[2]}/revoke"
+        wire._answers[:] = [metadata(token_url, evil)]
+        with_urls(store, platform, token_url=token_url)
+        store.logout()
+        assert 1 == len(wire.requests)
+        assert [] == other.requests
+
+
+def test_metadata_that_is_too_long(store: ConfigStore, platform: Platform) -> None:
+    """A page of any size where metadata might be is not the end of the search."""
+    with Wire(is_late=True) as wire:
+        token_url = f"{wire.url}/one/token"
+        wire._answers[:] = [
+            http(b"x" * 300_000),
+            metadata(token_url, f"{wire.url}/revoke"),
+            http(b""),
+        ]
+        with_urls(store, platform, token_url=token_url)
+        store.logout()
+        assert wire.requests[-1].startswith(b"POST /revoke ")
+
+
+def test_an_answer_that_is_not_saved_yet(
+    store: ConfigStore, platform: Platform
+) -> None:
+    """What a logout revokes is the newest refresh token, saved or not."""
+    with Wire(is_late=True) as wire:
+        token_url = f"{wire.url}/token"
+        wire._answers[:] = [metadata(token_url, f"{wire.url}/revoke"), http(b"")]
+        with_urls(store, platform, token_url=token_url)
+        storage = store._storage
+        token = Token("new", 1.0, None, "newest")
+        unsaved = Unsaved(
+            storage.sole_refresher(5), lambda old: old and evolve(old, token=token)
+        )
+        _unsaved.keep(storage.location, unsaved)
+        store.logout()
+        assert (
+            "newest" == dict(parse_qsl(wire.requests[-1].decode().split()[-1]))["token"]
+        )
+    assert _unsaved.find(storage.location) is None
+    assert not unsaved.refresher.held
+
+
+ODD_URLS = [
+    "http://[",
+    "https://[::1/oauth/token",
+    "https://ex\u2100mple.com/token",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "not a url",
+    "http://evil.example/logout",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", ODD_URLS)
+def test_logout_with_odd_urls(
+    store: ConfigStore, platform: Platform, caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    """Whatever a session says about its server, it is removed, and nothing odd shown."""
+    with_urls(store, platform, token_url=url, logout_url=url)
+    caplog.clear()
+    urls: List[URL] = []
+    store.logout(urls.append)
+    assert [] == urls
+    assert isinstance(ConfigStore(store.path).state, LoggedOut)
+    messages = [one.getMessage() for one in caplog.records]
+    assert "The platform names no usable URL to log out at." in messages
+
+
 def test_the_issuer_has_a_path(store: ConfigStore, platform: Platform) -> None:
     """A server whose issuer has a path is found, and gets the token once."""
-    from attrs import evolve
-
     store.login(Person(), url=platform.url)
     state = store.state
     assert isinstance(state, LoggedIn)

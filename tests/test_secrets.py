@@ -111,6 +111,8 @@ def test_logins(platform: Platform, folder: Path) -> None:
         lambda: store.login_with_token("canary token", url=platform.url),
         lambda: store.login_with_token("canary", url=platform.url),
         lambda: store.login_with_token(good, url="http://api.example/"),
+        lambda: neuro_config.login_with_token("canary token", path=folder),
+        lambda: neuro_config.login_with_token("canary", url=platform.url, path=folder),
         *(
             lambda config_data=each: store.login_with_passed_config(config_data)
             for each in passed
@@ -130,6 +132,8 @@ def test_passed_config_of_the_environment(
     """A malformed variable is not shown, nor is the rest of the environment."""
     monkeypatch.setenv("APOLO_PASSED_CONFIG", "canary!")
     monkeypatch.setenv("OTHER_SECRET", "other-canary")
-    with pytest.raises(ConfigError, match="APOLO_PASSED_CONFIG") as caught:
-        ConfigStore(folder).login_with_passed_config()
-    assert "canary" not in shown(caught.value)
+    store = ConfigStore(folder)
+    for attempt in (store.login_with_passed_config, lambda: neuro_config.get(folder)):
+        with pytest.raises(ConfigError, match="APOLO_PASSED_CONFIG") as caught:
+            attempt()
+        assert "canary" not in shown(caught.value)

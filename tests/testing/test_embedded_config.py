@@ -198,6 +198,33 @@ def test_no_oauth_as_captured(era: str, http: requests.Session) -> None:
     assert capture(era, "unauthorized-no-oauth") == answer.json()
 
 
+@every_era
+@pytest.mark.parametrize("authorization", [None, "GOOD", "Bearer garbage", "Basic"])
+def test_no_authorization(
+    era: str, authorization: Optional[str], http: requests.Session
+) -> None:
+    """A platform without users lists its clusters to anybody, whatever he sends."""
+    with Platform(era=era, oauth=False) as ordinary:
+        expected = config(ordinary, http, good(ordinary)).text
+    with Platform(era=era, authorization=False) as platform:
+        platform.faults.config.refuse_tokens()
+        if authorization == "GOOD":
+            authorization = good(platform)
+        answer = config(platform, http, authorization)
+    host = f"127.0.0.1:{platform.url.port}"
+    assert expected.replace(f"127.0.0.1:{ordinary.url.port}", host) == answer.text
+    assert "default" == answer.json()["clusters"][0]["name"]
+
+
+@pytest.mark.parametrize(("era", "status"), [("2021-12", 400), ("2022-07", 200)])
+def test_nothing_without_authorization(
+    era: str, status: int, http: requests.Session
+) -> None:
+    """A platform without users and clusters answers as of its era."""
+    with Platform(era=era, authorization=False, clusters=[]) as platform:
+        assert status == config(platform, http).status_code
+
+
 @needs_captures
 @every_era
 def test_success_redirect_as_captured(era: str, http: requests.Session) -> None:

@@ -400,6 +400,17 @@ def test_logout(platform: Platform, http: requests.Session) -> None:
     assert (302, f"{REDIRECT}/") == (back.status_code, back.headers["Location"])
 
 
+def test_whose_requests(platform: Platform, http: requests.Session) -> None:
+    """The log tells which client a query or a form names."""
+    url = f"{platform.url.origin()}/session/end"
+    http.get(url, params={"client_id": "of-the-query"})
+    http.post(url, data={"client_id": "of-the-form"})
+    http.get(url)
+    clients = [record.client_id for record in platform.requests]
+    assert ["of-the-query", "of-the-form", None] == clients
+    assert 1 == platform.count("logout", client_id="of-the-form")
+
+
 def test_discovery(platform: Platform, http: requests.Session) -> None:
     """The discovery document names endpoints that are there."""
     origin = str(platform.url.origin())

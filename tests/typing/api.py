@@ -22,6 +22,7 @@ from neuro_config import (
     AuthError,
     CannotRefreshError,
     Choice,
+    Client,
     Cluster,
     Config,
     ConfigBuilder,
@@ -135,6 +136,9 @@ def transitions(store: ConfigStore) -> None:
     store.login_with_token("token", url=URL("https://api.example/api/v1"))
     store.login_with_passed_config()
     store.login_with_passed_config("base64")
+    store.import_login()
+    store.import_login("directory")
+    store.import_login(Path("directory"))
     store.fetch()
     store.switch_cluster("name")
     store.switch_org("name")
@@ -189,6 +193,48 @@ def properties(store: ConfigStore) -> None:
     ]
     print(path, texts, names, urls, urls_or_none, clusters, presets, pools)
     print(projects, orgs, project_list, cluster, keys)
+
+
+# ----------------------------------------------------------------------- the client
+
+
+def clients(storage: Storage, path: PathLike[str], http: requests.Session) -> None:
+    client: Client = neuro_config.get()
+    with neuro_config.get(
+        path, storage=storage, clock=now, http=http, timeout=3
+    ) as opened:
+        config: ConfigStore = opened.config
+        url: URL = config.api_url / "jobs"
+        session: requests.Session = opened.session
+        answers: List[requests.Response] = [
+            opened.session.get(url, params={"status": "running"}, timeout=3),
+            opened.session.post(url, json={}),
+            opened.session.request("GET", url),
+            opened.session.delete(str(url)),
+            session.get(str(url)),
+        ]
+    names: Tuple[str, str] = (client.username, client.cluster_name)
+    presets: Mapping[str, Preset] = client.presets
+    closed: bool = client.closed
+    client.close()
+    print(neuro_config.get("folder"), Client(config), answers, names, presets, closed)
+
+
+def functions(path: PathLike[str]) -> None:
+    def show_browser(url: URL) -> None:
+        print(url.host)
+
+    def get_auth_code(url: URL) -> str:
+        return input(str(url))
+
+    neuro_config.login()
+    neuro_config.login(show_browser, url="https://api.example/api/v1", path="folder")
+    neuro_config.login_headless(get_auth_code)
+    neuro_config.login_headless(get_auth_code, url=URL("https://x"), path=path)
+    neuro_config.login_with_token("token")
+    neuro_config.login_with_token("token", url=URL("https://x"), path=path)
+    neuro_config.logout()
+    neuro_config.logout(path=path, show_browser=show_browser)
 
 
 # ----------------------------------------------------------------------- the states
@@ -312,7 +358,7 @@ every: Tuple[ConfigError, ...] = (
     RefreshPendingError("url", "reason"),
     RefreshFailedError("url", "reason"),
     InsecureURLError("url", "reason"),
-    TokenRefusedError("url", "reason"),
+    TokenRefusedError("url", "advice"),
 )
 
 
@@ -386,6 +432,7 @@ def embedded(context: ssl.SSLContext) -> None:
         era=ERAS[0],
         token_life=60,
         claim=IDENTITY_CLAIMS[0],
+        authorization=False,
         ssl=("cert.pem", "key.pem"),
     ) as platform:
         url: URL = platform.url
