@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import socket
 import ssl
 import stat
@@ -21,7 +20,7 @@ import pytest
 import requests
 import trustme
 from cli import ROOT, environment, run, spawn, stream
-from common import Login
+from common import Login, needs
 from samples import identity
 from wire import Wire, http
 
@@ -579,7 +578,7 @@ def registry(wire: Wire, connection: socket.socket) -> None:
     connection.sendall(http(status=404 if has_password else 401, headers=headers))
 
 
-@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is missing")
+@needs("docker")
 class TestDocker:
     @pytest.fixture
     def docker(
