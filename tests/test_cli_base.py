@@ -54,7 +54,7 @@ def _in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # The promise, error by error: a new one has to be thought about.
 CODES = {
     1: "ConfigError WrongStateError LoginChangedError StaleSnapshotError NoProjectError "
-    "UnsupportedSystemError",
+    "UnsupportedSystemError ClientClosedError",
     3: "NotLoggedInError",
     4: "CannotRefreshError AuthError SessionEndedError",
     5: "UnknownNameError UnknownClusterError UnknownOrgError UnknownProjectError "

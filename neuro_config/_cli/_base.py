@@ -127,7 +127,7 @@ _COMMANDS_OF_CALLS = {
     r"\bswitch_(cluster|org|project)\(name\)": r"neuro-config switch-\1 NAME",
     r"\bcall (neuro-config)": r"run \1",
     r"\bCall (neuro-config|fetch\(\))": r"Run \1",
-    r"Call reload\(\) [^.]*\.": "Run the command again.",
+    r"Call (reload|neuro_config\.get)\(\) [^.]*\.": "Run the command again.",
 }
 
 
