@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent / "
 # Our names in annotations are imported under it; others' modules are loaded before.
 typing.TYPE_CHECKING = True  # type: ignore[misc]
 
-from neuro_config import __version__  # noqa: E402
+from neuro_config import __version__, aio  # noqa: E402, F401
 
 typing.TYPE_CHECKING = False  # type: ignore[misc]
 
@@ -53,6 +53,7 @@ nitpick_ignore_regex = [
 
 nitpick_ignore = [
     ("py:class", "Snapshot"),  # what an Account is made with; users only get one
+    ("py:class", "C"),  # what an Opening opens
 ]
 
 html_theme = "furo"

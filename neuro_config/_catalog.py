@@ -157,6 +157,17 @@ class Catalog:
     _projects: Optional[Mapping[Project.Key, Project]] = attrs.field(
         default=None, init=False, repr=False
     )
+    _is_loaded: bool = attrs.field(default=False, init=False, repr=False)
+
+    def load(self) -> None:
+        """Read all of it into memory, unparsed; nothing is read afterwards."""
+        if self._is_loaded:
+            return
+        size: int = self.index["size"]
+        start = self._start
+        data = self._read(start, size)
+        self._read = lambda offset, size: data[offset - start : offset - start + size]
+        self._is_loaded = True
 
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:

@@ -20,6 +20,7 @@
     │   └── ProjectRootNotFoundError
     ├── PluginError                  a plugin registers something impossible
     ├── ClientClosedError            a client that was closed is used
+    ├── StoreClosedError             an AsyncConfigStore that is not open is used
     ├── InvalidTokenError            a token that cannot be used
     ├── PassedConfigError            APOLO_PASSED_CONFIG is absent or malformed
     ├── StorageError                 the directory or a file in it
@@ -293,6 +294,16 @@ class ClientClosedError(ConfigError):
 
     def __str__(self) -> str:
         return "This client is closed. Call neuro_config.get() for another."
+
+
+class StoreClosedError(ConfigError):
+    """An ``AsyncConfigStore`` that is not open, or not any more, is used."""
+
+    def __str__(self) -> str:
+        return (
+            "This store is not open, or not any more. Open one with `async with`, and use "
+            "it inside of the block."
+        )
 
 
 # ------------------------------------------------------------------- tokens

@@ -22,16 +22,9 @@ from ._errors import ClientClosedError
 from ._guard import is_loopback, is_same_origin, scheme_and_host
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from yarl import URL
 
     from ._store import ConfigStore
-
-    class _Method(Protocol):
-        def __call__(
-            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
-        ) -> requests.Response: ...
 
 
 class PlatformSession(requests.Session):
@@ -60,13 +53,33 @@ class PlatformSession(requests.Session):
             **kwargs: Any,
         ) -> requests.Response: ...
 
-        get: _Method
-        options: _Method
-        head: _Method
-        post: _Method
-        put: _Method
-        patch: _Method
-        delete: _Method
+        def get(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def options(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def head(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def post(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def put(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def patch(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
+
+        def delete(
+            self, url: Union[str, bytes, URL], *args: Any, **kwargs: Any
+        ) -> requests.Response: ...
 
     def __init__(
         self,
@@ -149,8 +162,9 @@ class PlatformSession(requests.Session):
             if isinstance(adapter, HTTPAdapter):
                 old: Any = adapter
                 old.__setstate__(old.__getstate__())
-        jar: Any = RequestsCookieJar(self.cookies.get_policy())
-        jar.__setstate__(self.cookies.__getstate__())
+        old_jar: Any = self.cookies
+        jar: Any = RequestsCookieJar(old_jar.get_policy())
+        jar.__setstate__(old_jar.__getstate__())
         self.cookies = jar
 
 

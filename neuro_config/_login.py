@@ -122,8 +122,7 @@ def page_of(auth: AuthConfig, api_url: str, username: str) -> Page:
 
 def _show(show_browser: Optional[ShowBrowser], url: URL, listener: Listener) -> None:
     if show_browser is None:
-        show_browser = _open_browser
-        logger.warning("Log in with a browser. If none opens, go to %s", url)
+        show_browser = open_browser
     show = show_browser
 
     def run() -> None:
@@ -140,10 +139,12 @@ def _show(show_browser: Optional[ShowBrowser], url: URL, listener: Listener) -> 
         raise CallbackPortError([listener.url], NO_THREAD) from None
 
 
-def _open_browser(url: URL) -> None:
+def open_browser(url: URL) -> None:
+    """Show a URL in the system's browser, and in the log."""
     import webbrowser
 
     # Whether one has opened nobody knows for sure, so the URL is shown in any case.
+    logger.warning("Log in with a browser. If none opens, go to %s", url)
     try:
         webbrowser.open(str(url))
     except Exception as error:  # of a $BROWSER that is no command, for example

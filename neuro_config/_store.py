@@ -714,7 +714,7 @@ Config = ConfigStore  # its name in the reference
 def _api_url(url: Union[str, URL, None]) -> str:
     from ._guard import require_bare
 
-    api_url = str(url or DEFAULT_API_URL).rstrip("/")
+    api_url = str(DEFAULT_API_URL if url is None else url).rstrip("/")
     require_bare(api_url)
     return api_url
 

@@ -18,19 +18,22 @@ import doctest
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional, cast
 
 import attrs
+import click
 import pytest
 
 import neuro_config
-from neuro_config import ConfigStore, LoggedIn, _errors, _states as states, testing
+from neuro_config import ConfigStore, LoggedIn, _errors, _states as states, aio, testing
+from neuro_config._cli import main as cli
 from neuro_config.testing import ExpiresIn, Platform
 
 ROOT = Path(__file__).parent.parent
@@ -172,6 +175,35 @@ def test_commands(name: str) -> None:
     )
 
 
+def commands(page: Path) -> Iterator[List[str]]:
+    """The neuro-config commands that a page shows, each as the shell would split it."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```(?:console|shell)\n(.*?)^```$", text, re.M | re.S):
+        for line in re.findall(
+            r"(?<![\w-])neuro-config(?: [^|;&\n]*)?(?=[|;&\n])", block
+        ):
+            if not line.startswith("neuro-config-"):
+                yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_exist(page: Path) -> None:
+    """Every command that a page shows has the name and the options that it shows."""
+    for arguments in commands(page):
+        words, command = list(arguments), cast(click.Command, cli)
+        while isinstance(command, click.Group) and words and words[0][:1] != "-":
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, arguments
+            command = found
+        command.make_context("neuro-config", words, resilient_parsing=True)
+
+
+def test_no_token_in_an_argument() -> None:
+    """No page shows a command that has a token among its arguments."""
+    shown = [page.name for page in PAGES if "$(neuro-config token" in page.read_text()]
+    assert [] == shown
+
+
 def test_readme_draws_the_table() -> None:
     """README's diagram names every state and every event."""
     drawn = PAGES[0].read_text(encoding="utf-8").split("## Three states")[1]
@@ -198,22 +230,28 @@ def test_reference_is_complete() -> None:
     """Every public name has its place in the reference."""
     pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    public = {*neuro_config.__all__, *testing.__all__} - {"__version__", *vars(_errors)}
+    public = {*neuro_config.__all__, *aio.__all__, *testing.__all__} - {
+        "__version__",
+        *vars(_errors),
+    }
     assert [] == sorted(name for name in public if not re.search(rf"\b{name}\b", text))
 
 
-def test_sigterm_in_a_thread(embedded: Platform) -> None:
+@pytest.mark.parametrize(
+    ("name", "file_name"), [("signals.md", "worker.py"), ("asyncio.md", "service.py")]
+)
+def test_sigterm_in_a_thread(embedded: Platform, name: str, file_name: str) -> None:
     """With the line that the how-to shows, SIGTERM loses no answer of a thread's."""
-    page = ROOT / "docs" / "howto" / "signals.md"
-    (script,) = (one for one in examples(page) if one.file_name == "worker.py")
-    Path("worker.py").write_text(script.code, encoding="utf-8")
+    page = ROOT / "docs" / "howto" / name
+    (script,) = (one for one in examples(page) if one.file_name == file_name)
+    Path(file_name).write_text(script.code, encoding="utf-8")
     embedded.tokens.expires_in = 0.2
     store = ConfigStore()
     embedded.log_in(store)
     time.sleep(0.3)
     embedded.tokens.expires_in = ExpiresIn.LIFE
     embedded.faults.token.delay(answer=1.0)
-    worker = subprocess.Popen([sys.executable, "worker.py"], env=environment())
+    worker = subprocess.Popen([sys.executable, file_name], env=environment())
     while not embedded.count("token", grant_type="refresh_token"):
         assert worker.poll() is None
         time.sleep(0.01)

@@ -61,6 +61,8 @@ LAYERS = [
     "_doctor",
     "_http_session",
     "_client",
+    "_aio",
+    "aio",
     "testing",
     "_demo",
     "_cli",
