@@ -44,6 +44,22 @@ function asks(page) {
   return pathname.startsWith('/interaction/') || pathname === '/v2/logout';
 }
 
+/** Tell how a page can be read: the least contrast (WCAG 2), and whether it fits. */
+function legibility() {
+  const light = (color) => {
+    const part = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const [red, green, blue] = color.match(/[\d.]+/g).slice(0, 3).map((value) => part(value / 255));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const paper = getComputedStyle(document.querySelector('main') ?? document.body).backgroundColor;
+  const contrasts = [...document.querySelectorAll('h1, p')].map((element) => {
+    const [low, high] = [getComputedStyle(element).color, paper].map(light).sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  });
+  const fits = document.documentElement.scrollWidth <= window.innerWidth;
+  return { paper: light(paper), contrast: Math.min(...contrasts), fits };
+}
+
 /** Do what it asks for. */
 async function step(page, { user, cancel }) {
   if (cancel) return page.getByText('Cancel').click();
@@ -80,11 +96,13 @@ async function visit({ shots, ...order }) {
       titles.push(await page.title());
     }
     await shoot('light');
+    const looks = [await page.evaluate(legibility)];
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.setViewportSize({ width: 390, height: 844 });
     await shoot('dark-phone');
+    looks.push(await page.evaluate(legibility));
     const text = await page.locator('body').innerText();
-    return { url: page.url(), titles, text, outside, complaints };
+    return { url: page.url(), titles, text, looks, outside, complaints };
   } finally {
     await page.close();
   }

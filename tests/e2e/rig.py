@@ -101,6 +101,9 @@ class Seen:
         url: The last page.
         titles: Of all pages.
         text: Of the last page.
+        looks: Of the last page, as it is and on a phone in the dark: how light its
+            ``paper`` is (0 to 1), the least ``contrast`` of its texts, and whether it
+            ``fits``.
         outside: Requests that left this machine.
         complaints: What the browser says about the last page.
     """
@@ -108,6 +111,7 @@ class Seen:
     url: URL = attrs.field(converter=URL)
     titles: List[str]
     text: str
+    looks: List[Dict[str, Any]]
     outside: List[str]
     complaints: List[str]
 

@@ -110,7 +110,7 @@ def test_login(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Somebody logs in with a browser, sees so, and nothing leaks."""
+    """Somebody logs in with a browser, sees so, day and night, and nothing leaks."""
     caplog.set_level(logging.DEBUG)
     store = ConfigStore(folder)
     person = at_browser("login", user="alice")
@@ -125,6 +125,11 @@ def test_login(
     assert ["Sign-in", "Sign-in", "You are logged in"] == seen.titles
     assert "as alice; you can close this tab" in seen.text
     assert ([], []) == (seen.outside, seen.complaints)
+    light, dark = seen.looks
+    assert dark["paper"] < 0.2 < 0.8 < light["paper"]
+    assert min(light["contrast"], dark["contrast"]) >= 4.5
+    assert light["fits"]
+    assert dark["fits"]
 
     secrets = [*secrets_of(stored(store)), seen.url.query["code"]]
     output = caplog.text + "".join(capfd.readouterr())
