@@ -28,6 +28,8 @@ from ._storage import Change
 RESERVE = 1 << 16  # bytes; an answer is some 3 KB
 KEEP_CATALOG = 24 * 3600.0  # seconds since a session named it last
 
+LOCKS = ("commit", "refresh")
+
 _CORRUPT = f"{SESSION}.corrupt-"
 _COMMIT_LEFTOVER = "commit-"
 _REFRESH_LEFTOVER = "refresh-"
@@ -340,6 +342,27 @@ def _note_last_use(
             os.utime(storage.file(catalog_name(old.catalog)))
 
 
+def is_ours(name: str) -> bool:
+    """Tell whether a file in a directory of a login is one that we make.
+
+    Args:
+        name: Of the file, without its directory.
+    """
+    return (
+        name == SESSION
+        or name.startswith(_CORRUPT)
+        or (name.startswith("catalog-") and name.endswith(".jsonl"))
+        or any(
+            name in (f"{lock}.lock", f"{lock}.holder") or _is_begun(name, lock)
+            for lock in LOCKS
+        )
+    )
+
+
+def _is_begun(name: str, lock: str) -> bool:
+    return name.startswith(f"{lock}-") and name.endswith(".tmp")
+
+
 def leftovers(storage: Directory, lock: str, now: float) -> List[str]:
     """List the files that nobody uses, if nobody holds the lock.
 
@@ -357,9 +380,7 @@ def leftovers(storage: Directory, lock: str, now: float) -> List[str]:
         OSError: The directory cannot be listed.
     """
     names = sorted(os.listdir(storage.location))
-    begun = [
-        one for one in names if one.startswith(f"{lock}-") and one.endswith(".tmp")
-    ]
+    begun = [one for one in names if _is_begun(one, lock)]
     if lock != "commit":
         return begun
     aside = [name for name in names if name.startswith(_CORRUPT)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, List, Optional
 
 import attrs
 
@@ -95,15 +96,30 @@ def _wait_for_expiry(store: ConfigStore) -> None:
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def _started(command: List[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that is gone afterwards, and says nothing if it is ended."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us, and we end it
+        text=True,
+    )
+    with process:  # which waits for it
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def _ask(store: ConfigStore, platform: Platform) -> str:
     platform.tokens.life = 3600
     before = platform.count("token", grant_type="refresh_token")
     command = [sys.executable, "-c", ASK, str(store.path)]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for _ in range(PROCESSES)
-    ]
-    tokens = {process.communicate()[0].strip() for process in processes}
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(_started(command)) for _ in range(PROCESSES)]
+        tokens = {process.communicate()[0].strip() for process in processes}
     refreshes = platform.count("token", grant_type="refresh_token") - before
     store.reload()
     if {store.token()} != tokens or refreshes != 1:

@@ -1,4 +1,4 @@
-"""The credential helper of docker's, and the entry in docker's own configuration.
+"""The credential helper of docker's: what it says when docker asks.
 
 docker runs ``docker-credential-neuro-config ACTION`` and speaks to it over its standard
 input and output. The token goes to the registries of the login's clusters and to nobody
@@ -10,38 +10,39 @@ The platform's registries take any valid token as the password of the user ``tok
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import sys
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
-    Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     NamedTuple,
     NoReturn,
     Optional,
-    Tuple,
+    TextIO,
+    cast,
 )
 
 from ._catalog import origin_of
-from ._errors import ConfigError, NotLoggedInError, UserConfigError
+from ._docker_config import HELPER
+from ._errors import ConfigError, NotLoggedInError
 from ._guard import require_secure
 from ._session import Secret
 from ._version import __version__
+from ._words import shown, words_of
 
 if TYPE_CHECKING:
     from ._store import ConfigStore
 
-HELPER = "neuro-config"  # what docker calls it
 PROGRAM = f"docker-credential-{HELPER}"
 USERNAME = "token"
 LIMIT = 1 << 20  # bytes that docker may say
+INTERRUPTED = 130  # how a process ends that somebody stopped with Ctrl-C
 
 # docker knows these sentences (docker-credential-helpers, credentials/error.go).
 NOT_FOUND = "credentials not found in native keychain"
@@ -53,9 +54,6 @@ _SERVER = re.compile(
     r"(?P<place>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)"
     r"(?:/[!-~]*)?"
 )
-
-
-# ----------------------------------------------------------------------- the helper
 
 
 class Answer(NamedTuple):
@@ -82,11 +80,23 @@ def answer(action: str, said: str, open_store: Callable[[], ConfigStore]) -> Ans
     try:
         return _ACTIONS[action](said.strip(), open_store)
     except ConfigError as error:
-        return Answer(str(error), code=1)
+        return Answer(shown(words_of(error)), code=1)
 
 
 def serve() -> NoReturn:
     """Be the program ``docker-credential-neuro-config``."""
+    try:
+        code = _serve()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except OSError as error:  # of the pipes to docker, or of the system
+        code = 1
+        with contextlib.suppress(OSError):
+            print(f"{PROGRAM}: {error.strerror or error}.", file=sys.stderr)
+    sys.exit(code)
+
+
+def _serve() -> int:
     from ._store import ConfigStore
 
     action = sys.argv[1] if len(sys.argv) == 2 else ""
@@ -97,8 +107,13 @@ def serve() -> NoReturn:
     if given.note:
         print(given.note, file=sys.stderr)
     if given.out:
-        print(given.out)
-    sys.exit(given.code)
+        try:
+            print(given.out, flush=True)
+        except OSError:
+            # Python would try again when it ends, and complain in its own way.
+            sys.stdout = cast(TextIO, None)
+            raise
+    return given.code
 
 
 def registry_of(store: ConfigStore, server: str) -> Optional[str]:
@@ -114,7 +129,7 @@ def registry_of(store: ConfigStore, server: str) -> Optional[str]:
     asked = _SERVER.fullmatch(server)
     if asked is None:
         return None
-    for url in _registry_urls(store):
+    for url in _registry_urls(store, _current_first(store)):
         scheme = asked["scheme"] or url.partition(":")[0]
         try:
             is_same = origin_of(f"{scheme}://{asked['place']}") == origin_of(url)
@@ -127,13 +142,22 @@ def registry_of(store: ConfigStore, server: str) -> Optional[str]:
 
 def registry_hosts(store: ConfigStore) -> List[str]:
     """List the registries of all clusters as docker names them, each once."""
-    hosts = (_host_of(url) for url in _registry_urls(store))
+    hosts = (_host_of(url) for url in _registry_urls(store, store.clusters))
     return list(dict.fromkeys(hosts))
 
 
-def _registry_urls(store: ConfigStore) -> Iterator[str]:
-    for cluster in store.clusters.values():
-        yield str(cluster.registry_url)
+def _registry_urls(store: ConfigStore, names: Iterable[str]) -> Iterable[str]:
+    # One by one: to read a cluster takes a moment, and there may be a thousand.
+    clusters = store.clusters
+    return (str(clusters[name].registry_url) for name in names)
+
+
+def _current_first(store: ConfigStore) -> List[str]:
+    names = list(store.clusters)
+    with contextlib.suppress(ConfigError):  # whoever has chosen nothing, or wrongly
+        current = store.cluster_name
+        names.sort(key=lambda name: name != current)
+    return names
 
 
 def _host_of(url: str) -> str:
@@ -210,106 +234,6 @@ _ACTIONS: Mapping[str, Callable[[str, Callable[[], ConfigStore]], Answer]] = {
     "list": _list,
     "version": _version,
 }
-
-
-# ----------------------------------------------------------- docker's configuration
-
-
-def config_file(folder: Optional[str] = None) -> str:
-    """Tell where docker keeps its configuration.
-
-    Args:
-        folder: Its directory; else ``$DOCKER_CONFIG``, else ``~/.docker``.
-    """
-    given = folder or os.environ.get("DOCKER_CONFIG") or "~/.docker"
-    return os.path.join(os.path.abspath(os.path.expanduser(given)), "config.json")
-
-
-def install(path: str, hosts: Iterable[str]) -> Dict[str, Optional[str]]:
-    """Make docker ask the helper for the registries that are given.
-
-    Args:
-        path: docker's ``config.json``; what else is in it stays.
-        hosts: The registries.
-
-    Returns:
-        The registries that are new, and which helper docker asked for each until now.
-
-    Raises:
-        UserConfigError: It is not what docker writes, or cannot be read.
-        LockTimeoutError: Another process changes it for too long.
-        StorageWriteError: The system refuses to write.
-    """
-    wanted = list(hosts)
-    new: Dict[str, Optional[str]] = {}
-
-    def change(helpers: Dict[str, Any]) -> Dict[str, Any]:
-        new.clear()
-        new.update(
-            (host, helpers.get(host)) for host in wanted if helpers.get(host) != HELPER
-        )
-        return {**helpers, **dict.fromkeys(new, HELPER)}
-
-    _edit_helpers(path, change)
-    return new
-
-
-def uninstall(path: str) -> Tuple[str, ...]:
-    """Make docker ask the helper for nothing any more.
-
-    Args:
-        path: docker's ``config.json``; what else is in it stays.
-
-    Returns:
-        The registries that it was asked for.
-
-    Raises:
-        ConfigError: As ``install``.
-    """
-    removed: List[str] = []
-
-    def change(helpers: Dict[str, Any]) -> Dict[str, Any]:
-        removed[:] = [host for host, helper in helpers.items() if helper == HELPER]
-        return {host: helpers[host] for host in helpers if host not in removed}
-
-    _edit_helpers(path, change)
-    return tuple(removed)
-
-
-def _edit_helpers(
-    path: str, change: Callable[[Dict[str, Any]], Dict[str, Any]]
-) -> None:
-    def edited(old: Optional[bytes]) -> Optional[bytes]:
-        config = _parse(path, old or b"{}")  # docker takes an empty file, too
-        helpers = config.get("credHelpers", {})
-        if not isinstance(helpers, dict):
-            raise UserConfigError(path, "must be an object.", "credHelpers")
-        changed = change(helpers)
-        if changed == helpers:
-            return old
-        config["credHelpers"] = changed
-        if not changed:
-            del config["credHelpers"]
-        # As docker itself writes it.
-        return json.dumps(config, indent="\t").encode()
-
-    from ._edit import edit
-
-    edit(path, edited)
-
-
-def _parse(path: str, data: bytes) -> Dict[str, Any]:
-    try:
-        config = json.loads(data.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise UserConfigError(path, "is not JSON. Mend it first.") from None
-    if not isinstance(config, dict):
-        raise UserConfigError(path, "is no JSON object. Mend it first.")
-    return config
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN, which docker cannot read
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What can be wrong with a directory and around it, and what of it is safe to mend.
 
 Each check is a function from a ``Patient`` to what it found wrong; ``CHECKS`` is the
-table of them. A check reads, takes no lock, and works logged out, without a directory
-and on damage. What a finding's ``fix`` does is safe at any time: it makes our own files
-private again, and removes what surely nobody uses, under the lock that proves it. It
-touches neither a login nor a file of the user's, and nothing in an unsafe directory.
+table of them, in the order in which they run: what is mended is mended before the next
+check looks. A check reads, waits for no lock and keeps nobody waiting, and works logged
+out, without a directory and on damage. What a finding's ``fix`` does is safe at any time:
+it makes our own files private again, and removes what surely nobody uses, under the lock
+that proves it. It touches neither a login nor a file of the user's, and nothing in an
+unsafe directory.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import enum
 import functools
 import logging
 import os
-import re
 import stat
 import time
 from typing import (
@@ -32,9 +33,9 @@ from typing import (
 import attrs
 
 from ._catalog import Catalog
-from ._commit import leftovers, remove_leftovers
+from ._commit import LOCKS, is_ours, leftovers, remove_leftovers
 from ._directory import SESSION, Directory, catalog_name
-from ._edit import leftover_prefix
+from ._edit import is_leftover
 from ._errors import (
     ConfigError,
     DamagedFileError,
@@ -44,6 +45,7 @@ from ._errors import (
 )
 from ._local import StrPath, find_local_file, read_toml
 from ._locks import describe_holder, is_held, read_hint
+from ._mounts import mount_of, parse_mounts
 from ._plugins import ConfigScope, Plugin, PluginManager, load_plugins
 from ._session import Session
 from ._states import TokenExpired, at, can_refresh, is_over, is_spent
@@ -52,19 +54,13 @@ from ._user_config import checked
 if TYPE_CHECKING:
     import requests
 
-LOCKS = ("commit", "refresh")
+USER_FILE = "user.toml"
 BUSY = 60.0  # seconds; who holds a lock for longer hangs
 OLD = 24 * 3600.0  # seconds; a half-written file of this age is nobody's any more
 SET_ASIDE = 30 * OLD  # seconds after which a damaged login is not wanted any more
 SKEW = 30.0  # seconds that a clock may be wrong
 BAD_SKEW = 300.0  # seconds from which on tokens are misjudged
-PATIENCE = 5.0  # seconds, of the one request
 LOCK_PATIENCE = 2.0  # seconds to wait for a lock before mending
-ANSWER_LIMIT = 1 << 20  # bytes
-
-_OURS = re.compile(
-    r"session\.toml(\.corrupt-.*)?|catalog-.*\.jsonl|(commit|refresh)(\.lock|\.holder|-.*\.tmp)"
-)
 
 
 class Level(enum.Enum):
@@ -132,9 +128,10 @@ class Patient:
         return None
 
     def is_usable(self) -> bool:
-        """Tell whether there is a directory, and it is ours alone."""
+        """Tell whether there is a directory, ours alone, and we can look into it."""
         with contextlib.suppress(StorageError):
-            return self.directory.check_directory()
+            path = self.directory.location
+            return self.directory.check_directory() and _is_allowed(path, os.R_OK)
         return False
 
 
@@ -175,12 +172,30 @@ def examine(patient: Patient) -> List[Examined]:
     Args:
         patient: What to examine.
     """
-    is_usable = patient.is_usable()
-    found = []
+    return [one for findings in _examined(patient) for one in findings]
+
+
+def cure(patient: Patient) -> Tuple[List[Examined], List[Mended]]:
+    """Run all checks, and mend what is safe to mend before the next one runs.
+
+    Args:
+        patient: What to examine.
+
+    Returns:
+        What ``examine`` and ``mend`` return.
+    """
+    found: List[Examined] = []
+    mended: List[Mended] = []
+    for findings in _examined(patient):
+        found += findings
+        mended += mend(findings)
+    return found, mended
+
+
+def _examined(patient: Patient) -> Iterator[List[Examined]]:
     for name, check in CHECKS.items():
-        if is_usable or not check.is_inside:
-            found += [Examined(name, finding) for finding in _findings(check, patient)]
-    return found
+        if not check.is_inside or patient.is_usable():
+            yield [Examined(name, finding) for finding in _findings(check, patient)]
 
 
 def mend(found: Iterable[Examined]) -> List[Mended]:
@@ -205,11 +220,20 @@ def mend(found: Iterable[Examined]) -> List[Mended]:
 def _findings(check: Check, patient: Patient) -> List[Finding]:
     try:
         found = list(check.run(patient))
+    except StorageError as error:
+        return [_of_storage(error)]
     except (OSError, ConfigError) as error:
-        path = getattr(error, "path", None) or getattr(error, "filename", None)
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-        return [Finding(Level.ERROR, str(reason or error), path)]
+        path = getattr(error, "filename", None)
+        return [
+            Finding(Level.ERROR, getattr(error, "strerror", None) or str(error), path)
+        ]
     return found or [Finding(Level.OK, check.fine)]
+
+
+def _of_storage(error: StorageError) -> Finding:
+    # The first sentence says what is the case, the rest what to do.
+    what, stop, advice = error.reason.partition(". ")
+    return Finding(Level.ERROR, f"{what}." if stop else what, error.path, advice)
 
 
 # ------------------------------------------------------------------ the directory
@@ -232,15 +256,23 @@ def check_directory(patient: Patient) -> Iterator[Finding]:
             yield Finding(Level.OK, "does not exist yet; a login makes it.", path)
         return
     mode = stat.S_IMODE(os.stat(path).st_mode)
+    if mode & 0o500 != 0o500:
+        yield Finding(
+            Level.ERROR,
+            f"you cannot look into it (mode {mode:04o}).",
+            path,
+            f"chmod 700 {path}",
+        )
+        return
     if mode & 0o077:
-        known = (*_our_names(directory), "user.toml")
-        is_ours = set(os.listdir(path)) <= set(known)
         yield Finding(
             Level.WARNING,
             f"others can look into it (mode {mode:04o}).",
             path,
             f"chmod 700 {path}",
-            functools.partial(_make_private, path, 0o700) if is_ours else None,
+            functools.partial(_make_private, path, 0o700)
+            if all(map(_is_known, os.listdir(path)))
+            else None,
         )
     if not _is_writable(path):
         yield Finding(
@@ -290,9 +322,11 @@ def _file_findings(path: str, found: os.stat_result) -> Iterator[Finding]:
 
 
 def _our_names(directory: Directory) -> List[str]:
-    return [
-        name for name in sorted(os.listdir(directory.location)) if _OURS.fullmatch(name)
-    ]
+    return sorted(filter(is_ours, os.listdir(directory.location)))
+
+
+def _is_known(name: str) -> bool:
+    return is_ours(name) or name == USER_FILE or is_leftover(name, USER_FILE)
 
 
 def _make_private(path: str, mode: int) -> str:
@@ -307,8 +341,12 @@ def _existing(path: str) -> str:
 
 
 def _is_writable(path: str) -> bool:
+    return _is_allowed(path, os.W_OK)
+
+
+def _is_allowed(path: str, what: int) -> bool:
     is_effective = os.access in os.supports_effective_ids
-    return os.access(path, os.W_OK | os.X_OK, effective_ids=is_effective)
+    return os.access(path, what | os.X_OK, effective_ids=is_effective)
 
 
 # ---------------------------------------------------------------------- leftovers
@@ -346,7 +384,7 @@ def check_leftovers(patient: Patient) -> Iterator[Finding]:
 def _half_edited(directory: Directory, now: float) -> Iterator[Finding]:
     for name in sorted(os.listdir(directory.location)):
         path = directory.file(name)
-        if name.startswith(leftover_prefix("user.toml")) and _age(path, now) > OLD:
+        if is_leftover(name, USER_FILE) and _age(path, now) > OLD:
             yield Finding(
                 Level.WARNING,
                 "is left over from a change of user.toml that was cut short.",
@@ -441,7 +479,7 @@ def check_catalog(patient: Patient) -> Iterator[Finding]:
         try:
             catalog.line(name)
         except DamagedFileError as error:
-            yield Finding(Level.ERROR, error.reason, path)
+            yield _of_storage(error)
 
 
 # ------------------------------------------------------------------------- around
@@ -489,105 +527,24 @@ def check_file_system(patient: Patient) -> Iterator[Finding]:
         )
 
 
-class Mount(NamedTuple):
-    """One mounted file system."""
-
-    point: str
-    kind: str
-    source: str
-
-    @property
-    def is_network(self) -> bool:
-        """Whether other hosts may have it mounted, too."""
-        kind = self.kind.partition(".")[2] if "." in self.kind else self.kind
-        return kind in NETWORK or bool(_REMOTE.match(self.source))
-
-
-# The kinds, without the "fuse." before some of them.
-NETWORK = frozenset([
-    "9p", "acfs", "afs", "beegfs", "blobfuse", "blobfuse2", "ceph", "ceph-fuse", "cephfs",
-    "cifs", "coda", "curlftpfs", "davfs", "davfs2", "fhgfs", "gcsfuse", "gfs", "gfs2",
-    "glusterfs", "goofys", "gpfs", "gvfsd-fuse", "juicefs", "lizardfs", "lustre", "mfs",
-    "moosefs", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "pvfs2", "rclone", "s3fs",
-    "seaweedfs", "smb3", "smbfs", "smbnetfs", "sshfs", "virtiofs", "vmhgfs-fuse",
-])  # fmt: skip
-_REMOTE = re.compile(r"//[^/]|[^/:]+:/|[^/@]+@[^/:]+:")  # //host/share, host:/path
-
-
-def parse_mounts(text: str) -> List[Mount]:
-    """Read the kernel's ``/proc/self/mountinfo``; what is no line of it is left out.
-
-    Args:
-        text: Its text; see proc(5).
-    """
-    mounts = []
-    for line in text.splitlines():
-        about, separator, of_kind = line.partition(" - ")
-        fields, (kind, source) = about.split(" "), _two(of_kind.split(" "))
-        if separator and len(fields) > 5 and kind:
-            mounts.append(Mount(_unescaped(fields[4]), kind, _unescaped(source)))
-    return mounts
-
-
-def mount_of(mounts: Iterable[Mount], path: str) -> Optional[Mount]:
-    """Find what a path lies on; of two mounts at one place the later one hides the other.
-
-    Args:
-        mounts: In the kernel's order.
-        path: Absolute, without links.
-    """
-    found = None
-    for mount in mounts:
-        is_above = f"{path}/".startswith(f"{mount.point.rstrip('/')}/")
-        if is_above and (found is None or len(mount.point) >= len(found.point)):
-            found = mount
-    return found
-
-
-def _two(fields: List[str]) -> Tuple[str, str]:
-    kind, source, *_ = [*fields, "", ""]
-    return kind, source
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
-
-
 def check_clock(patient: Patient) -> Iterator[Finding]:
     """Hold the clock against the platform's."""
-    import requests
-
-    from ._deadline import Deadline
-    from ._http import Http
+    from ._skew import skew_of
 
     session = patient.session()
     url = patient.api_url if session is None else session.api_url
-    dates: List[str] = []
-
-    def note(answer: requests.Response, **options: object) -> None:
-        dates.append(answer.headers.get("Date", ""))
-
-    with (patient.open_session or requests.Session)() as http:
-        http.hooks["response"].append(note)
-        before = patient.clock()
-        try:
-            Http(http).request("GET", f"{url}/config", Deadline(PATIENCE), ANSWER_LIMIT)
-        except NetworkError as error:
-            if not dates:
-                yield Finding(
-                    Level.WARNING,
-                    f"{error.url}: {error.reason}",
-                    advice="Without the network, the clock is not checked.",
-                )
-                return
-        after = patient.clock()
-    there = _seconds_of(dates[-1])
-    if there is None:
-        yield Finding(Level.OK, f"{url} does not tell the time.")
+    try:
+        ahead = skew_of(url, patient.clock, patient.open_session)
+    except NetworkError as error:
+        yield Finding(
+            Level.WARNING,
+            f"{error.url}: {error.reason}",
+            advice="Without the network, the clock is not checked.",
+        )
         return
-    # One second more: the header has no fractions.
-    ahead = max(before - (there + 1), min(after - there, 0.0))
-    if abs(ahead) > SKEW:
+    if ahead is None:
+        yield Finding(Level.OK, f"{url} does not tell the time.")
+    elif abs(ahead) > SKEW:
         yield Finding(
             Level.ERROR if abs(ahead) > BAD_SKEW else Level.WARNING,
             f"The clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} "
@@ -596,19 +553,19 @@ def check_clock(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _seconds_of(date: str) -> Optional[float]:
-    from email.utils import mktime_tz, parsedate_tz
-
-    try:
-        parsed = parsedate_tz(date)
-        return None if parsed is None else float(mktime_tz(parsed))
-    except (ValueError, OverflowError):
-        return None
-
-
 def check_settings(patient: Patient) -> Iterator[Finding]:
     """Find out whether the user's own files are right."""
-    user_file = patient.directory.file("user.toml")
+    user_file: Optional[str] = patient.directory.file(USER_FILE)
+    try:
+        patient.directory.check_directory()
+    except StorageError as error:
+        yield Finding(
+            Level.WARNING,
+            f"is not read, because of {error.path}.",
+            user_file,
+            "Mend the directory first.",
+        )
+        user_file = None
     for path, scope in (
         (user_file, ConfigScope.GLOBAL),
         (find_local_file(patient.start), ConfigScope.LOCAL),
@@ -622,6 +579,8 @@ def check_settings(patient: Patient) -> Iterator[Finding]:
         except UserConfigError as error:
             where = "" if error.key is None else f"{error.key}: "
             yield Finding(Level.ERROR, f"{where}{error.reason}", path)
+    if user_file is None:
+        return
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(os.stat(user_file).st_mode)
         if mode & 0o022:

@@ -1,6 +1,7 @@
 """Changing a file of the user's: whole or not at all, and nothing else about it.
 
-The file keeps its mode and its owner, and a link stays a link. Who changes it by these
+The file keeps its mode and its owner, and a link stays a link. What a new file in its
+place would undo is refused: a mode that says read-only, and another name, a hard link. Who changes it by these
 functions takes turns with the others who do, by a lock on the folder; an editor that
 does not know of it sees a complete old or a complete new file.
 """
@@ -8,6 +9,7 @@ does not know of it sees a complete old or a complete new file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -22,6 +24,8 @@ from ._local import read_file
 
 TIMEOUT = 10.0  # seconds to wait for another process
 POLL = 0.005  # seconds between two tries
+
+_SUFFIX = ".tmp"
 
 Change = Callable[[Optional[bytes]], Optional[bytes]]
 
@@ -42,7 +46,8 @@ def edit(path: str, change: Change, *, timeout: float = TIMEOUT) -> bool:
     Raises:
         UserConfigError: The file cannot be read.
         LockTimeoutError: Another process is at it for too long.
-        StorageWriteError: The system refuses to write; the old file stands.
+        StorageWriteError: The file is read-only, has another name, or the system refuses
+            to write; the old file stands.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
@@ -56,6 +61,7 @@ def edit(path: str, change: Change, *, timeout: float = TIMEOUT) -> bool:
             new = change(old)
             if new is None or new == old:
                 return False
+            _require_replaceable(path, target)
             _replace(target, new)
             return True
     except OSError as error:
@@ -65,9 +71,18 @@ def edit(path: str, change: Change, *, timeout: float = TIMEOUT) -> bool:
         ) from error
 
 
-def leftover_prefix(path: str) -> str:
-    """Tell how the files begin that a killed process leaves beside a file."""
-    return f".{os.path.basename(path)}-"
+def is_leftover(name: str, of: str) -> bool:
+    """Tell whether a killed process has left a file beside another one.
+
+    Args:
+        name: Of the file, without its folder.
+        of: Name of the file that was to be changed.
+    """
+    return name.startswith(_prefix(of)) and name.endswith(_SUFFIX)
+
+
+def _prefix(name: str) -> str:
+    return f".{name}-"
 
 
 @contextlib.contextmanager
@@ -95,9 +110,32 @@ def _is_locked(fd: int) -> bool:
     return True
 
 
+def _require_replaceable(path: str, target: str) -> None:
+    try:
+        found = os.stat(target)
+    except FileNotFoundError:
+        return
+    # The mode, and not what the system would allow: root may write everything.
+    if not found.st_mode & stat.S_IWUSR:
+        raise StorageWriteError(
+            path,
+            f"is read-only (mode {stat.S_IMODE(found.st_mode):04o}), and nothing was "
+            f"changed. If it is to be changed: chmod u+w {path}",
+            errno.EACCES,
+        )
+    if found.st_nlink > 1:
+        raise StorageWriteError(
+            path,
+            "has another name as well, a hard link, which would not see the change, and "
+            "nothing was changed. Change it with an editor, or make the other name a "
+            "symbolic link.",
+        )
+
+
 def _replace(target: str, data: bytes) -> None:
     folder = os.path.dirname(target)
-    fd, written = tempfile.mkstemp(".tmp", leftover_prefix(target), folder)
+    prefix = _prefix(os.path.basename(target))
+    fd, written = tempfile.mkstemp(_SUFFIX, prefix, folder)
     try:
         try:
             _adopt(fd, target)

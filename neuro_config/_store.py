@@ -469,6 +469,7 @@ class ConfigStore(StoreView):
 
         Raises:
             UserConfigError: A file is wrong; names the file and the key.
+            StorageError: Others could change the directory, so what it says is not used.
         """
         from ._plugins import load_plugins
         from ._user_config import load_user_config

@@ -4,6 +4,9 @@ Each file is checked whole and by itself, so that an error names the file and th
 Then tables are merged key by key at every depth, and the local file wins. ``alias`` is
 no exception: a key that only ``user.toml`` gives to an alias stays.
 
+``user.toml`` is the user's own, may be a link and may be read by others; but what stands
+in a directory that others can write counts as theirs, and is refused as the login is.
+
 The result is read-only to its depth: tables are read-only mappings, lists are tuples,
 and an integer where a number is wanted has become a float.
 """
@@ -16,6 +19,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import attrs
 
+from ._directory import Directory
 from ._errors import UserConfigError
 from ._local import StrPath, choice_in, find_local_file, read_toml
 from ._plugins import ConfigScope, Parameter, PluginManager, load_plugins
@@ -53,6 +57,7 @@ def load_user_config(
         have and nothing else.
 
     Raises:
+        StorageError: The directory of ``user.toml`` is not the user's alone.
         UserConfigError: A file is wrong; names the file and the key.
     """
     result: Dict[str, Any] = {}
@@ -90,8 +95,11 @@ def checked_files(
         The files that exist, the one that wins last.
 
     Raises:
+        StorageError: The directory of ``user.toml`` is not the user's alone.
         UserConfigError: A file is wrong; names the file and the key.
     """
+    if global_file is not None:
+        Directory(os.path.dirname(os.path.abspath(global_file))).check_directory()
     paths = (
         (None if global_file is None else os.fspath(global_file), ConfigScope.GLOBAL),
         (find_local_file(start), ConfigScope.LOCAL),

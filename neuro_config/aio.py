@@ -354,6 +354,7 @@ class AsyncConfigStore(AsyncStore):
 
         Raises:
             UserConfigError: A file is wrong; names the file and the key.
+            StorageError: Others could change the directory, so what it says is not used.
         """
         return await self._run(lambda store: store.get_user_config())
 

@@ -136,6 +136,14 @@ class Terminal:
         os.close(theirs)
         return cls(process, ours)
 
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """See to it that the process is gone."""
+        self.process.kill()
+        self.process.wait()
+
     def send(self, keys: str) -> None:
         """Press keys."""
         os.write(self.fd, keys.encode())

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Type
+from typing import Any, Dict, Iterator, List, Sequence, Type
 
 import click
 import pytest
@@ -29,17 +29,11 @@ from neuro_config import (
 )
 from neuro_config._catalog import FETCH_HINT
 from neuro_config._cli import COMMANDS, main
-from neuro_config._cli._base import (
-    EXIT_CODES,
-    Command,
-    Group,
-    Settings,
-    exit_code_of,
-    shown,
-    words_of,
-)
+from neuro_config._cli._base import Command, Failure, Group, Settings, offerable
+from neuro_config._cli._exit_codes import EXIT_CODES, exit_code_of
 from neuro_config._local import LocalChoice
 from neuro_config._view import Snapshot
+from neuro_config._words import shown, words_of
 from neuro_config.testing import ClusterSpec, Platform, ProjectSpec
 
 
@@ -54,7 +48,7 @@ def _in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # The promise, error by error: a new one has to be thought about.
 CODES = {
     1: "ConfigError WrongStateError LoginChangedError StaleSnapshotError NoProjectError "
-    "UnsupportedSystemError ClientClosedError",
+    "UnsupportedSystemError ClientClosedError StoreClosedError",
     3: "NotLoggedInError",
     4: "CannotRefreshError AuthError SessionEndedError",
     5: "UnknownNameError UnknownClusterError UnknownOrgError UnknownProjectError "
@@ -292,6 +286,25 @@ def test_no_call_is_left_over() -> None:
     assert [] == left
 
 
+def test_words_need_no_extra() -> None:
+    """Who has no click can say an error in the same words."""
+    code = (
+        "import sys; sys.modules['click'] = None\n"
+        "from neuro_config import NotLoggedInError\n"
+        "from neuro_config._words import words_of\n"
+        "print(words_of(NotLoggedInError('LoggedOut', 'token')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = "Nobody is logged in. Log in with: neuro-config login\n"
+    assert expected == done.stdout
+
+
 def test_many_names() -> None:
     """Of many names only those are listed that may have been meant."""
     error = UnknownClusterError("cluster-0x", [f"cluster-{n:03}" for n in range(100)])
@@ -322,12 +335,89 @@ def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expected == run("token", looked_at=True).err
 
 
+@pytest.mark.parametrize("command", ["token", "status", "--help"])
+def test_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """A terminal that obeys nothing gets no colours."""
+    monkeypatch.setenv("TERM", "dumb")
+    result = run(command, looked_at=True)
+    assert "\x1b" not in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "command"),
+    [
+        ("switch-cluster", "'NAME'", " switch-cluster"),
+        ("no-such", "'no-such'", ""),
+        ("status --no-such", "--no-such", " status"),
+        ("docker no-such", "'no-such'", " docker"),
+        ("login --token - --headless", "only one of --headless,", " login"),
+    ],
+)
+def test_usage(line: str, words: str, command: str) -> None:
+    """A wrong command line is one error like others, and a line that names the help."""
+    result = run(*line.split())
+    assert (2, "") == (result.code, result.out)
+    error, hint = result.err.splitlines()
+    assert error.startswith("Error: ")
+    assert words in error
+    assert f"Try 'neuro-config{command} --help'." == hint
+
+
+def test_usage_with_a_line_end() -> None:
+    """A wrong word with a line end makes no line of its own."""
+    expected = "Error: No such command 'a\\nb'.\nTry 'neuro-config --help'.\n"
+    assert expected == run("a\nb").err
+
+
+def test_usage_without_a_context() -> None:
+    """An error that knows no command names no help."""
+    assert "Wrong." == Failure.of_usage(click.UsageError("Wrong.")).message
+
+
+def test_no_words_at_all() -> None:
+    """Whoever asks for nothing gets the help text."""
+    for arguments in ([], ["docker"]):
+        result = run(*arguments)
+        text = result.out + result.err
+        assert text.startswith("Usage: neuro-config")
+        assert "Error" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--path", "", "status"),
+        ("status", "--path", ""),
+        ("--path", "here", "status", "--path="),
+        ("login", "--url", ""),
+        ("login", "--token", "-", "--url="),
+    ],
+)
+def test_an_empty_value(arguments: Sequence[str]) -> None:
+    """An empty --path or --url, of a variable that is not set, is no default."""
+    result = run(*arguments, given="")
+    assert (2, "") == (result.code, result.out)
+    assert "must not be empty.\nTry 'neuro-config" in result.err
+
+
+def test_a_path_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file as directory is the same error from the option and the environment."""
+    file = tmp_path / "file"
+    file.write_text("")
+    by_option = run("--path", file, "token")
+    monkeypatch.setenv("NEUROMATION_CONFIG", str(file))
+    assert by_option == run("token")
+    assert (9, 1) == (by_option.code, by_option.err.count("\n"))
+
+
 # ------------------------------------------------------------------------- output
 
 
 def test_shown() -> None:
-    """What controls a terminal is shown, not obeyed; letters and line ends stay."""
-    assert "\\x1b[31mrouge é\\r\n\\udcff" == shown("\x1b[31mrouge é\r\n\udcff")
+    """What controls a terminal is shown, not obeyed; letters stay, line ends if asked."""
+    text = "\x1b[31mrouge é\r\n\udcff\u202e"
+    assert "\\x1b[31mrouge é\\r\n\\udcff\\u202e" == shown(text, lines=True)
+    assert "\\x1b[31mrouge é\\r\\n\\udcff\\u202e" == shown(text)
 
 
 def test_names_from_elsewhere(platform: Platform, login: Login) -> None:
@@ -341,6 +431,21 @@ def test_names_from_elsewhere(platform: Platform, login: Login) -> None:
         assert "a\\x1b[2J" in ok(command)
         assert name not in run(command, looked_at=True).out
     assert "'a\\x1b[2J'" in run("switch-project", "x").err
+
+
+def test_a_name_makes_no_line(platform: Platform, login: Login) -> None:
+    """A name with a line end stays on the line of its name."""
+    forged = "main\nError: forged"
+    platform.account.projects = (
+        ProjectSpec(name=forged, cluster_name="default", org_name="acme"),
+    )
+    login()
+    for command in (["clusters"], ["status"], ["fetch"], ["switch-org", "acme"]):
+        out = ok(*command)
+        assert "main\\nError: forged" in out
+        assert not [line for line in out.splitlines() if line.startswith("Error")]
+    failed = run("switch-project", "x\ny")
+    assert (5, 1) == (failed.code, failed.err.count("\n"))
 
 
 def test_no_colours_for_programs(login: Login) -> None:
@@ -421,7 +526,8 @@ def test_token_loads_no_more_than_it_needs(login: Login, folder: Path) -> None:
     )
     modules = set(done.stderr.split())
     ours = {name for name in modules if name.startswith("neuro_config._cli.")}
-    assert {"neuro_config._cli._base", "neuro_config._cli.token"} == ours
+    shared = {"_base", "_completion", "_exit_codes", "_options", "_output"}
+    assert {f"neuro_config._cli.{name}" for name in {*shared, "token"}} == ours
     heavy = {"rich", "requests", "yarl", "tomlkit", "decimal", "neuro_config._catalog"}
     assert set() == heavy & modules
 
@@ -454,6 +560,34 @@ def test_completion_without_an_org(login: Login, platform: Platform) -> None:
     platform.account.clusters = (ClusterSpec(name="own", orgs=()),)
     login()
     assert [] == completed("switch-org", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acme$(touch x)", "`x`", "a b", "back\\slash", "*", "a?", "[a]", "{a,b}", "~", "a;b",
+        "a&b", "a|b", "a>b", "a<b", "'a", '"a', "!1", "#a", "(a)", "a^b", "\x1b[2J", "a\u202eb",
+        "x\ny", "x\n", "a\tb", "-a", "--help", "", "caf\xe9", "a,b",
+    ],
+)  # fmt: skip
+def test_what_is_not_offered(name: str, login: Login, platform: Platform) -> None:
+    """A name that a shell would not take as it is is not offered, the others are."""
+    platform.account.clusters = (ClusterSpec(name="own", orgs=(name, "a.B-1_2")),)
+    login()
+    assert ["a.B-1_2"] == completed("switch-org", "")
+
+
+def test_offerable() -> None:
+    """What means nothing to any shell is offered, 'no name' is not."""
+    names = ["a", "A-b_c.d", "a@b", "50%", "a+b", "k=v", "a:b", "a/b"]
+    assert names == offerable([None, *names])
+
+
+def test_completion_of_a_path() -> None:
+    """The shell completes the folders for --path by itself."""
+    completion = ShellComplete(main, {}, "neuro-config", "_NEURO_CONFIG_COMPLETE")
+    (item,) = completion.get_completions(["--path"], "so")
+    assert ("so", "dir") == (item.value, item.type)
 
 
 def test_completion_never_fails(login: Login, folder: Path) -> None:

@@ -153,6 +153,23 @@ def test_contradictory_logins(arguments: List[str]) -> None:
     assert 2 == run("login", *arguments).code
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("foo", "'foo' is no URL: https://..."),
+        ("https://", "'https://' is no URL: https://..."),
+        ("localhost:8080/api", "'localhost:8080/api' is no URL: https://..."),
+        ("alice:secret@example.org", "'example.org' is no URL: https://..."),
+    ],
+)
+def test_no_url(url: str, words: str) -> None:
+    """What is no URL is a usage error that says how one looks, and shows no password."""
+    result = run("login", "--url", url, "--token", "-", given="")
+    assert (2, "") == (result.code, result.out)
+    assert words in result.err
+    assert "secret" not in result.err
+
+
 @pytest.mark.parametrize("looked_at", [False, True])
 def test_login_with_a_browser(
     platform: Platform, folder: Path, monkeypatch: pytest.MonkeyPatch, looked_at: bool
@@ -377,10 +394,27 @@ def test_clusters_without_orgs(platform: Platform, login: Login) -> None:
 
 
 def test_clusters_with_a_wrong_local_file(login: Login) -> None:
-    """A wrong local file keeps nobody from seeing the clusters; none is current."""
+    """A wrong local file keeps nobody from seeing the clusters; which is current is open."""
     login()
     local_file("job = 1")
-    assert "*" not in ok("clusters")
+    result = run("clusters")
+    assert 0 == result.code
+    assert "default" in result.out
+    assert "*" not in result.out
+    assert result.err.startswith("Warning: ")
+    assert ".neuro.toml: job: must be a table." in result.err
+    found = run("clusters", "--json")
+    assert result.err == found.err
+    assert {None} == {cluster["is_current"] for cluster in found.data}
+    orgs = [org for cluster in found.data for org in cluster["orgs"]]
+    assert {None} == {org["is_current"] for org in orgs}
+
+
+def test_clusters_of_nobody(login: Login, platform: Platform) -> None:
+    """Without any cluster the list is empty, and that is nothing to warn of."""
+    platform.account.clusters = ()
+    login()
+    assert [] == json.loads(ok("clusters", "--json"))
 
 
 # ----------------------------------------------------------------------- presets
@@ -426,7 +460,10 @@ def test_preset_without_a_price() -> None:
 def test_status_logged_out(folder: Path) -> None:
     """status says that nobody is logged in, how to change that, and where it looks."""
     out = " ".join(ok("status").split())
-    assert f"User nobody log in with: neuro-config login Storage {folder}" == out
+    assert (
+        f"User nobody is logged in log in with: neuro-config login Storage {folder}"
+        == out
+    )
     data = json.loads(ok("status", "--json"))
     assert ("LoggedOut", None, str(folder)) == (
         data["state"],
@@ -466,16 +503,69 @@ def test_status(login: Login, platform: Platform, folder: Path) -> None:
 def test_status_with_a_local_file(login: Login) -> None:
     """status says which names a local file chooses, and which follow from those."""
     login()
-    path = local_file('job.cluster-name = "lab"\njob.project-name = "x"')
+    path = local_file('job.cluster-name = "lab"\njob.org-name = "umbrella"')
     status = json.loads(ok("status", "--json"))
     assert {"name": "lab", "source": "local"} == status["cluster"]
-    assert {"name": "NO_ORG", "source": "rule"} == status["org"]
-    assert {"name": "x", "source": "local"} == status["project"]
+    assert {"name": "umbrella", "source": "local"} == status["org"]
+    assert {"name": "labour", "source": "rule"} == status["project"]
     assert str(path) == status["local_file"]
     _, _, cluster, org, project, *_ = rows()
     assert ["Cluster", "lab", "from", "~/.neuro.toml"] == cluster
+    assert ["Org", "umbrella", "from", "~/.neuro.toml"] == org
+    assert ["Project", "labour", "the", "first", "there"] == project
+
+
+def test_status_where_there_is_no_project(login: Login) -> None:
+    """Where no project follows from the other names, nothing is said to be the first."""
+    login()
+    local_file('job.cluster-name = "lab"')
+    _, _, _, org, project, *_ = rows()
     assert ["Org", "NO_ORG", "the", "first", "there"] == org
-    assert ["Project", "x", "from", "~/.neuro.toml"] == project
+    assert ["Project", "no", "project"] == project
+
+
+WRONG_NAMES = {
+    'job.org-name = "moon"': (
+        "Error: Org 'moon' does not exist; available: 'acme', 'umbrella'. The cluster is "
+        "'default'.",
+        [["default", "stored"], ["moon", "local"], None],
+    ),
+    'job.org-name = "moon"\njob.project-name = "sea"': (
+        "Error: Org 'moon' does not exist; available: 'acme', 'umbrella'. The cluster is "
+        "'default'.",
+        [["default", "stored"], ["moon", "local"], ["sea", "local"]],
+    ),
+    'job.project-name = "sea"': (
+        "Error: Project 'sea' does not exist; available: 'main', 'side'. The cluster is "
+        "'default', the org 'acme'.",
+        [["default", "stored"], ["acme", "stored"], ["sea", "local"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WRONG_NAMES)
+def test_status_of_names_that_do_not_exist(login: Login, text: str) -> None:
+    """status ends with the name of the local file that does not exist, and says where."""
+    login()
+    path = local_file(text)
+    error, names = WRONG_NAMES[text]
+    result = run("status", "--json")
+    assert 5 == result.code
+    assert f"{error} It is named in {path}: mend that line.\n" == result.err
+    told = [result.data[kind] for kind in STORED]
+    assert names == [one and [one["name"], one["source"]] for one in told]
+
+
+def test_status_of_a_stored_name_that_is_gone(login: Login, platform: Platform) -> None:
+    """A stored org that is gone is not blamed on the local file."""
+    login()
+    platform.account.clusters = (ClusterSpec(name="default", orgs=("umbrella",)),)
+    assert 5 == run("fetch").code
+    path = local_file('job.project-name = "main"')
+    result = run("status")
+    assert 5 == result.code
+    assert "Error: Org 'acme' does not exist; available: 'umbrella'." in result.err
+    assert str(path) not in result.err
 
 
 def test_status_with_a_wrong_local_file(login: Login) -> None:

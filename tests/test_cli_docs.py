@@ -13,7 +13,8 @@ from cli import ROOT, make_tool_login, ok, run
 
 from neuro_config import ConfigStore
 from neuro_config._cli import COMMANDS, main
-from neuro_config._cli._base import EXIT_CODES, ExitCode, Settings, _options
+from neuro_config._cli._exit_codes import EXIT_CODES, ExitCode
+from neuro_config._cli._options import Settings, options
 from neuro_config.testing import Platform
 
 PAGE = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
@@ -132,7 +133,7 @@ def test_json(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_options() -> None:
     """Every option of a command is documented with it, and those of all in one place."""
-    common = {option.name for option in _options(with_json=True)}
+    common = {option.name for option in options()}
     context = click.Context(main, obj=Settings())
     for name, text in sections().items():
         command = main.get_command(context, name)
@@ -143,7 +144,7 @@ def test_options() -> None:
         for option in (option for each in found for option in each.params):
             if isinstance(option, click.Option) and option.name not in common:
                 assert f"`{option.opts[0]}" in text, (name, option.name)
-    for option in _options(with_json=True):
+    for option in options():
         assert f"| `{option.opts[0]}" in PAGE
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Dict, Iterator
 
@@ -17,8 +18,8 @@ from cli import Result, Terminal, command, environment, spawn
 from common import CLUSTERS, PROJECTS, Login, free_urls, needs
 from test_callback import is_free
 
-from neuro_config import ConfigStore
-from neuro_config.testing import Platform
+from neuro_config import ConfigStore, _demo
+from neuro_config.testing import ClusterSpec, Platform
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +171,29 @@ def test_ctrl_c(platform: Platform, folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_ctrl_c_in_the_demo(tmp_path: Path) -> None:
+    """Ctrl-C while the demo's processes run ends all of them, in one word."""
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    ask = f"import os, time; open(f'{folder}/{{os.getpid()}}', 'w'); time.sleep(60)"
+    code = (
+        "from neuro_config import _demo, __main__\n"
+        f"_demo.LIFE = 0.1\n_demo.ASK = {ask!r}\n__main__.main()"
+    )
+    with Terminal.start([sys.executable, "-c", code, "demo"]) as terminal:
+        while len(list(folder.iterdir())) < _demo.PROCESSES:
+            assert terminal.process.poll() is None
+            time.sleep(0.01)
+        os.killpg(terminal.process.pid, signal.SIGINT)  # as a terminal does
+        result = terminal.end()
+    assert 130 == result.code
+    assert result.out.endswith("Aborted.\n")
+    assert "Traceback" not in result.out
+    for path in folder.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
+
+
 def test_a_token_that_is_typed(platform: Platform, folder: Path) -> None:
     """A token that is typed at a terminal is not shown."""
     token = platform.issue_access_token()
@@ -244,3 +268,32 @@ def test_completion(login: Login, bin_folder: Path, shell: str) -> None:
     store.logout()
     done = ask()
     assert ("", "") == (done.stdout.strip(), done.stderr)
+
+
+@needs("bash")
+def test_a_name_is_not_run(
+    login: Login, platform: Platform, bin_folder: Path, tmp_path: Path
+) -> None:
+    """A name that is a command for bash is neither completed nor run with the line."""
+    platform.account.clusters = (
+        ClusterSpec(name="own", orgs=("acme$(touch x)", "b c")),
+    )
+    login()
+    path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
+    with Terminal.start(
+        ["bash", "--norc", "-i"], PATH=path, PS1="ready> ", INPUTRC=os.devnull
+    ) as terminal:
+        terminal.wait_for("ready> ")
+        terminal.send(
+            'eval "$(_NEURO_CONFIG_COMPLETE=bash_source neuro-config)"; echo s""et\n'
+        )
+        terminal.wait_for("set\r\n")
+        terminal.send("neuro-config switch-org ac\t; echo do''ne\n")
+        terminal.wait_for("done\r\n")
+        assert "'ac' does not exist" in terminal.seen
+        assert not Path("x").exists()
+        terminal.send("neuro-config switch-cluster o\t; echo en''ded\n")
+        terminal.wait_for("ended\r\n")
+        assert "Now: cluster own" in terminal.seen
+        terminal.send("exit\n")
+        terminal.end()

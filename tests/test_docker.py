@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import io
 import json
 import os
 import socket
@@ -25,17 +27,15 @@ from samples import identity
 from wire import Wire, http
 
 from neuro_config import ConfigStore
+from neuro_config._catalog import Catalog
 from neuro_config._docker import (
-    HELPER,
     PROGRAM,
     answer,
-    config_file,
-    install,
     registry_hosts,
     registry_of,
     serve,
-    uninstall,
 )
+from neuro_config._docker_config import HELPER, config_file, install, uninstall
 from neuro_config._errors import UserConfigError
 from neuro_config.testing import ExpiresIn, Platform
 
@@ -239,6 +239,99 @@ class TestGet:
         assert str(store.token()) not in repr(given)
 
 
+class TestEnds:
+    def test_interrupted(
+        self, store: ConfigStore, host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C ends it as a shell expects, without a word."""
+
+        def interrupt(self: ConfigStore) -> str:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ConfigStore, "token", interrupt)
+        assert Said(130, "", "") == get(host)
+
+    def test_system(
+        self, store: ConfigStore, host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the system refuses is one line."""
+
+        def fail(self: ConfigStore) -> str:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(ConfigStore, "token", fail)
+        assert Said(1, "", f"{PROGRAM}: Input/output error.\n") == get(host)
+
+    def test_an_answer_that_cannot_be_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An answer that cannot be written is one line, and is not tried again."""
+
+        class Full(io.StringIO):
+            def write(self, text: str) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(sys, "argv", [PROGRAM, "version"])
+        err = stream()
+        with redirect_stdout(Full()), redirect_stderr(err):
+            with pytest.raises(SystemExit) as ended:
+                serve()
+            assert None is sys.stdout
+        err.seek(0)
+        expected = (1, f"{PROGRAM}: No space left on device.\n")
+        assert expected == (ended.value.code, err.read())
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+    def test_nobody_takes_the_answer(self) -> None:
+        """Where the answer cannot be written, that is one line, as a process too."""
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "neuro_config._docker", "version"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+            )
+        expected = f"{PROGRAM}: No space left on device.\n"
+        assert (1, expected) == (done.returncode, done.stderr)
+
+    def test_words(self, store: ConfigStore, host: str) -> None:
+        """docker is told of commands, and of no calls of the library."""
+        (catalog,) = store.path.glob("catalog-*")
+        catalog.write_bytes(b"{}\n")
+        said = get(host)
+        assert 1 == said.code
+        assert "Run neuro-config fetch to mend it." in said.out
+        assert "()" not in said.out
+        assert 1 == said.out.count("\n")
+
+
+def test_clusters_are_read_as_far_as_needed(
+    platform: Platform, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current cluster is read first, and nothing behind the one that is meant."""
+    store = with_registries(platform, ConfigStore(folder), *REGISTRIES)
+    store.switch_cluster("farm")
+    read: List[str] = []
+    cluster = Catalog.cluster
+
+    def noted(self: Catalog, name: str) -> Any:
+        read.append(name)
+        return cluster(self, name)
+
+    monkeypatch.setattr(Catalog, "cluster", noted)
+    assert registry_of(store, "registry.two.example:5000") is not None
+    assert ["farm"] == read
+    assert registry_of(store, "registry.one.example") is not None
+    assert ["farm", "farm", "default"] == read
+
+
+def test_a_choice_that_is_wrong(store: ConfigStore, host: str) -> None:
+    """A local file that chooses wrongly keeps no registry from its token."""
+    Path(".neuro.toml").write_text("job.cluster-name = 1\n")
+    assert 0 == get(host).code
+
+
 class TestOtherActions:
     def test_list(self, store: ConfigStore, host: str) -> None:
         """The registries are listed with the name of the user."""
@@ -420,7 +513,8 @@ class TestInstall:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("{", "is not JSON"),
+            ("{", r"is not JSON: .* \(at line 1, column 2\)"),
+            ('{"a": 1,\n  b}', r"is not JSON: .* \(at line 2, column 3\)"),
             ("[]", "is no JSON object"),
             ('{"a": NaN}', "is not JSON"),
             ("[" * 100_000, "is not JSON"),
@@ -437,6 +531,13 @@ class TestInstall:
             with pytest.raises(UserConfigError, match=words):
                 change(str(config))
         assert text == config.read_text()
+
+    def test_what_is_not_utf8(self, config: Path) -> None:
+        """A file in another encoding is an error that says so."""
+        write(config, "")
+        config.write_bytes(b'{"a": "\xff"}')
+        with pytest.raises(UserConfigError, match="is not UTF-8"):
+            install(str(config), ["one"])
 
     def test_uninstall(self, config: Path) -> None:
         """All our entries go, whoever is logged in, and nothing else."""
@@ -526,6 +627,15 @@ class TestCommand:
         monkeypatch.delenv("NEUROMATION_CONFIG")
         err = run("docker", "install", "--path", store.path).err
         assert f"NEUROMATION_CONFIG={store.path}" in err
+
+    @pytest.mark.parametrize("action", ["install", "uninstall"])
+    def test_an_empty_directory(
+        self, store: ConfigStore, config: Path, action: str
+    ) -> None:
+        """An empty --config is a mistake, and not another directory."""
+        result = run("docker", action, "--config", "")
+        assert (2, False) == (result.code, config.exists())
+        assert "must not be empty" in result.err
 
     def test_logged_out(self, config: Path) -> None:
         """Without a login nobody knows the registries."""

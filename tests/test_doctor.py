@@ -17,10 +17,12 @@ import pytest
 import requests
 from cli import command, environment, run, spawn
 from common import Clock, Login
+from hypothesis import given, settings, strategies as st
 from samples import (
     folder_of_ordinary_user,
     folder_of_somebody_else,
     names_in,
+    session as login_of,
     started,
 )
 from wire import Wire, hang, http
@@ -33,17 +35,21 @@ from neuro_config._doctor import (
     Examined,
     Finding,
     Level,
-    Mount,
     Patient,
+    cure,
     examine,
     mend,
-    mount_of,
-    parse_mounts,
 )
-from neuro_config._errors import LockTimeoutError, StorageWriteError
+from neuro_config._errors import (
+    LockTimeoutError,
+    NetworkError,
+    StorageWriteError,
+)
 from neuro_config._locks import Lock, is_held
+from neuro_config._mounts import Mount, mount_of, parse_mounts
 from neuro_config._plugins import Plugin
 from neuro_config._session import RefreshFailure, RefreshMark, Session, encode, hash_of
+from neuro_config._skew import skew_of
 from neuro_config.testing import Platform
 
 HOLD = """
@@ -55,6 +61,7 @@ sys.stdin.read()
 """
 DAY = 24 * 3600.0
 NO_PLATFORM = "http://platform.example/api/v1"  # which must not be asked in the clear
+LOGIN = login_of("alice", api_url=NO_PLATFORM)
 
 
 @pytest.fixture
@@ -160,7 +167,7 @@ def test_damage(store: ConfigStore, data: bytes) -> None:
     (store.path / SESSION).write_bytes(data)
     finding = only(store.path, "login")
     assert (Level.ERROR, str(store.path / SESSION)) == (finding.level, finding.path)
-    assert "og in again" in finding.what
+    assert "og in again" in finding.advice
     assert [] == mended(store.path)
     assert data == (store.path / SESSION).read_bytes()
 
@@ -232,14 +239,16 @@ def test_a_directory_that_others_can_write(store: ConfigStore) -> None:
     checks = {one.check for one in examine(patient(store.path))}
     assert not checks & {"files", "leftovers", "login", "catalog", "locks"}
     assert [] == mended(store.path)
+    assert ([], []) == (cure(patient(store.path))[1], bad(store.path, "files"))
     assert (0o777, 0o644) == (mode_of(store.path), mode_of(store.path / SESSION))
 
 
 def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
-    """A directory of somebody else's is an error."""
+    """A directory of somebody else's is an error, and what to do is its advice."""
     foreign = folder_of_somebody_else(tmp_path)
     finding = only(foreign, "directory")
     assert Level.ERROR is finding.level
+    assert finding.advice.startswith("Choose a directory of your own")
     assert f"belongs to the user id {foreign.stat().st_uid}" in finding.what
 
 
@@ -251,7 +260,22 @@ def test_a_directory_that_cannot_be_written() -> None:
             one.what[:30] for one in bad(folder, "directory")
         ]
         (finding,) = bad(folder / "a" / "b", "directory")
+        assert "Choose another directory (NEUROMATION_CONFIG)." == finding.advice
         assert f"cannot be made: {folder} cannot be written" in finding.what
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o077])
+def test_a_directory_that_one_cannot_look_into(mode: int) -> None:
+    """A directory that one may not look into oneself is an error with the way out."""
+    with folder_of_ordinary_user() as folder:
+        folder.chmod(mode & ~0o022)
+        finding = only(folder, "directory")
+        assert Level.ERROR is finding.level
+        assert "you cannot look into it (mode " in finding.what
+        assert f"chmod 700 {folder}" == finding.advice
+        checks = {one.check for one in examine(patient(folder))}
+        assert not checks & {"files", "leftovers", "login", "catalog", "locks"}
+        assert [] == mended(folder)
 
 
 def test_a_path_through_a_file(tmp_path: Path) -> None:
@@ -496,6 +520,78 @@ def test_a_half_written_user_toml(store: ConfigStore) -> None:
     assert ["It is removed."] == [one.said for one in mend(everything)]
 
 
+@pytest.mark.parametrize("name", [".user.toml-notes", "user.toml-abc.tmp", ".tmp"])
+def test_a_file_that_is_named_like_a_leftover(store: ConfigStore, name: str) -> None:
+    """What is only named like a change that was cut short is the user's."""
+    aged_file = store.path / name
+    aged_file.touch(mode=0o600)
+    aged(aged_file, DAY + 60)
+    assert Level.OK is only(store.path, "leftovers").level
+
+
+NAMES = [
+    SESSION,
+    "user.toml",
+    ".user.toml-abcd_123.tmp",
+    ".user.toml-zzzzzzzz.tmp",
+    "commit.lock",
+    "refresh.lock",
+    "commit.holder",
+    "commit-1-ab.tmp",
+    "refresh-1-ab.tmp",
+    f"{SESSION}.corrupt-20200101T000000Z",
+    f"{SESSION}.corrupt-20210101T000000Z",
+    f"catalog-{'a' * 64}.jsonl",
+    f"catalog-{'b' * 64}.jsonl",
+    "notes.txt",
+]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES),
+        st.tuples(st.sampled_from([0o600, 0o644, 0o666, 0o400, 0o000]), st.booleans()),
+    ),
+    st.sampled_from([0o700, 0o755, 0o750, 0o500]),
+)
+@settings(deadline=None)
+def test_one_cure_is_enough(files: Dict[str, Tuple[int, bool]], mode: int) -> None:
+    """After one run that mends, another finds nothing more that can be mended."""
+    with folder_of_ordinary_user() as folder:
+        for name, (file_mode, is_old) in files.items():
+            path = folder / name
+            path.write_bytes(encode(LOGIN) if name == SESSION else b"")
+            aged(path, 400 * DAY if is_old else 0)
+            path.chmod(file_mode)
+        folder.chmod(mode)
+        _, outcomes = cure(patient(folder))
+        if mode == 0o500:
+            return  # nothing can be made or removed there
+        assert all(one.is_mended for one in outcomes)
+        left = [one for one in examine(patient(folder)) if one.finding.fix is not None]
+        assert [] == left
+
+
+def test_a_half_written_user_toml_is_known(store: ConfigStore) -> None:
+    """A change that is under way or was cut short keeps no directory from its mode."""
+    (store.path / ".user.toml-abcd_123.tmp").touch(mode=0o600)
+    store.path.chmod(0o755)
+    assert [("The mode is 0700 now.", True)] == mended(store.path)
+
+
+def test_what_is_mended_counts_for_the_next_check() -> None:
+    """A login that is readable again tells which catalogs are out of use, at once."""
+    with folder_of_ordinary_user() as folder:
+        (folder / SESSION).write_bytes(encode(LOGIN))
+        (folder / SESSION).chmod(0o000)
+        name = f"catalog-{'a' * 64}.jsonl"
+        (folder / name).touch(mode=0o600)
+        aged(folder / name, DAY + 60)
+        _, outcomes = cure(patient(folder))
+        assert ["files", "leftovers"] == [one.check for one in outcomes]
+        assert not (folder / name).exists()
+
+
 def test_an_age_that_nobody_knows(
     store: ConfigStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,7 +675,10 @@ def test_a_catalog_that_is_gone(store: ConfigStore) -> None:
     (store.path / name).unlink()
     finding = only(store.path, "catalog")
     assert (Level.ERROR, str(store.path / name)) == (finding.level, finding.path)
-    assert "is missing" in finding.what
+    assert ("is missing.", "Call fetch() to get it again.") == (
+        finding.what,
+        finding.advice,
+    )
 
 
 @pytest.mark.parametrize(
@@ -768,7 +867,19 @@ def test_no_mounts() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "fuse.glusterfs", "afs"],
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "9p",
+        "ceph",
+        "lustre",
+        "fuse.glusterfs",
+        "afs",
+        "vboxsf",
+        "prl_fs",
+    ],
 )
 def test_kinds(kind: str) -> None:
     """The network file systems are known by name."""
@@ -855,15 +966,10 @@ def test_in_the_clear(tmp_path: Path) -> None:
     assert "must be https" in finding.what
 
 
-def test_a_server_that_is_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_silent() -> None:
     """A server that says nothing is given up after a while."""
-    monkeypatch.setattr("neuro_config._doctor.PATIENCE", 0.3)
-    with Wire(hang) as wire:
-        finding = only(tmp_path, "clock", api_url=wire.url)
-    assert Level.WARNING is finding.level
-    assert "within 0.3 s" in finding.what
+    with Wire(hang) as wire, pytest.raises(NetworkError, match="within 0.3 s"):
+        skew_of(wire.url, time.time, patience=0.3)
 
 
 @pytest.mark.parametrize(
@@ -922,6 +1028,18 @@ def test_right_settings(store: ConfigStore) -> None:
     """Right files are right."""
     (store.path / "user.toml").write_text("[job]\nlife-span = '1d'\n")
     assert Level.OK is only(store.path, "settings").level
+
+
+def test_settings_in_an_unsafe_directory(store: ConfigStore, tmp_path: Path) -> None:
+    """In an unsafe directory user.toml is not read; the local file is checked as ever."""
+    (store.path / "user.toml").write_text("[")
+    (tmp_path / ".neuro.toml").write_text("[")
+    store.path.chmod(0o777)
+    user, local = bad(store.path, "settings", start=tmp_path)
+    expected = (Level.WARNING, f"is not read, because of {store.path}.")
+    assert expected == (user.level, user.what)
+    assert str(store.path / "user.toml") == user.path
+    assert (Level.ERROR, str(tmp_path / ".neuro.toml")) == (local.level, local.path)
 
 
 def test_settings_without_permission() -> None:
@@ -1020,6 +1138,9 @@ class TestCommand:
         result = run("doctor", "--path", store.path, "--fix")
         assert 12 == result.code
         assert "Run neuro-config fetch to mend it." in result.out
+        findings = run("doctor", "--path", store.path, "--json").data["findings"]
+        (wrong,) = (one for one in findings if one["level"] != "ok")
+        assert "Run neuro-config fetch to mend it." == wrong["advice"]
         store.fetch()
         assert 0 == run("doctor", "--path", store.path).code
 

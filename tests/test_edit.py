@@ -20,7 +20,7 @@ from samples import (
     python,
 )
 
-from neuro_config._edit import edit, leftover_prefix
+from neuro_config._edit import edit, is_leftover
 from neuro_config._errors import LockTimeoutError, StorageWriteError, UserConfigError
 
 COUNT = """
@@ -124,6 +124,29 @@ def test_an_owner_that_cannot_be_kept() -> None:
         assert (NOBODY, 0o644) == (path.stat().st_uid, mode_of(path))
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o466])
+def test_what_is_read_only_stays(file: Path, mode: int) -> None:
+    """A file that its owner may not write is refused, to root as well, with the way out."""
+    file.chmod(mode)
+    before = identity(file)
+    with pytest.raises(StorageWriteError, match="is read-only") as caught:
+        edit(str(file), to(b"new"))
+    assert f"chmod u+w {file}" in caught.value.reason
+    assert caught.value.is_read_only
+    assert (before, b"old") == (identity(file), file.read_bytes())
+    assert not edit(str(file), to(b"old"))
+
+
+def test_another_name_is_not_cut_off(file: Path, tmp_path: Path) -> None:
+    """A file with a second hard link is refused, and both names go on being one file."""
+    os.link(file, tmp_path / "other.toml")
+    with pytest.raises(StorageWriteError, match="hard link"):
+        edit(str(file), to(b"new"))
+    assert b"old" == file.read_bytes()
+    assert os.path.samefile(file, tmp_path / "other.toml")
+    assert ["user.toml"] == os.listdir(file.parent)
+
+
 def test_a_link_stays_a_link(file: Path, tmp_path: Path) -> None:
     """What a link leads to is changed, beside it, and the link is not."""
     link = tmp_path / "link.toml"
@@ -204,7 +227,7 @@ def test_a_killed_process_leaves_the_old_file(file: Path) -> None:
     assert 9 == done.returncode
     assert b"old" == file.read_bytes()
     (left,) = set(os.listdir(file.parent)) - {"user.toml"}
-    assert left.startswith(leftover_prefix("user.toml"))
+    assert is_leftover(left, "user.toml")
     assert edit(str(file), to(b"new"))
 
 

@@ -46,6 +46,7 @@ LAYERS = [
     "_user_config",
     "_edit",
     "_settings",
+    "_change_setting",
     "_tool_db",
     "_tool_login",
     "_refresh",
@@ -55,9 +56,14 @@ LAYERS = [
     "_callback",
     "_login",
     "_view",
+    "_explain",
     "_auth",
     "_store",
+    "_docker_config",
+    "_words",
     "_docker",
+    "_mounts",
+    "_skew",
     "_doctor",
     "_http_session",
     "_client",
@@ -71,7 +77,7 @@ LAYERS = [
 PACKAGES = {"testing", "_cli"}
 PURE = [
     "_errors", "_session", "_states", "_values", "_convert", "_wire", "_payload",
-    "_catalog", "_choice", "_passed_config", "_claims",
+    "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
 ]  # fmt: skip
 # What a pure module must not have: the doors to the disk, the network and the clock.
 DOORS = {

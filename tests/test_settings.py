@@ -19,17 +19,12 @@ from click.shell_completion import ShellComplete
 from hypothesis import given, strategies as st
 from samples import identity
 
+from neuro_config import ConfigStore
+from neuro_config._change_setting import parse_key, set_setting, unset_setting
 from neuro_config._cli import main
-from neuro_config._errors import UserConfigError
+from neuro_config._errors import UnsafePathError, UserConfigError
 from neuro_config._plugins import ConfigScope, Plugin, PluginManager, load_plugins
-from neuro_config._settings import (
-    Setting,
-    as_json,
-    parse_key,
-    set_setting,
-    settings_in,
-    unset_setting,
-)
+from neuro_config._settings import Setting, as_json, settings_in
 from neuro_config._user_config import checked_files
 
 
@@ -274,9 +269,57 @@ class TestSet:
     def test_in_what_is_no_table(self, file: File) -> None:
         """A value that stands where a table must be is not thrown away."""
         file.write("[alias.x]\ncmd = 'ls'\n")
-        assert "is no table, so nothing can be set in it" in str(
-            file.fail("alias.x.cmd.y", "1")
-        )
+        error = file.fail("alias.x.cmd.y", "1")
+        assert "is no table, so nothing can be set in it" in error.reason
+        assert "alias.x.cmd" == error.key
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[1, # one\n 2]",
+            "[\n # none\n]",
+            "['''#''', # one\n]",
+            '["""\\""""", # one\n]',
+            '["a\\"", # "\n]',
+        ],
+    )
+    def test_comments_in_a_list(self, file: File, text: str) -> None:
+        """A list with comments in it is refused: they would get lost."""
+        file.write(f"[alias.x]\nlist = {text}\n")
+        error = file.fail("alias.x.list", "1", "2")
+        assert "holds comments, which would get lost" in error.reason
+        assert "alias.x.list" == error.key
+        assert file.unset("alias.x.list")
+
+    @pytest.mark.parametrize(
+        "text",
+        ["['#', \"#\"] # why", '[\'\'\'\n#\'\'\', """#""""] # why', "[\n1,\n] # why"],
+    )
+    def test_no_comments_in_a_list(self, file: File, text: str) -> None:
+        """A number sign in a text is no comment, and one behind the list stays."""
+        file.write(f"[alias.x]\nlist = {text}\n")
+        assert file.set("alias.x.list", "1", "2")
+        assert '[alias.x]\nlist = ["1", "2"] # why\n' == file.text
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("flow.int", "2"), ("flow.str", "a\nb"), ("job.life-span", "1d")],
+    )
+    def test_line_ends(self, file: File, key: str, value: str) -> None:
+        """In a file whose line ends are all CRLF, so are the new ones."""
+        file.path.write_bytes(b"# mine\r\n[flow]\r\nint = 1 # one\r\n")
+        assert file.set(key, value)
+        assert file.text.count("\n") == file.text.count("\r\n") > 2
+        section, name = key.split(".")
+        assert value == str(file.table[section][name])
+        assert file.unset(key)
+        assert file.text.count("\n") == file.text.count("\r\n")
+
+    def test_mixed_line_ends(self, file: File) -> None:
+        """In a file of both kinds, each line end stays as it is."""
+        file.path.write_bytes(b"# mine\r\n# too\n[flow]\r\nint = 1\n")
+        assert file.set("flow.int", "2")
+        assert "# mine\r\n# too\n[flow]\r\nint = 2\n" == file.text
 
     def test_local_only(self, tmp_path: pathlib.Path) -> None:
         """The local file takes the keys of one project, and checks their names."""
@@ -554,7 +597,7 @@ class TestCommand:
         ("arguments", "words"),
         [
             (["set", "job.lif-span", "1d"], "did you mean life-span?"),
-            (["set", "job.life-span"], "one value, not 0"),
+            (["set", "job.life-span", "1d", "2d"], "one value, not 2"),
             (["unset", "job.lif-span"], "did you mean life-span?"),
             (["set", "job life", "1d"], "is no key"),
         ],
@@ -567,12 +610,47 @@ class TestCommand:
         assert "" == result.out
         assert not here.user.parent.exists()
 
+    @pytest.mark.parametrize("key", ["job.life-span", "job.lif-span"])
+    def test_a_missing_value(self, here: Here, key: str) -> None:
+        """Where a value has to be, none is a usage error; a list and an alias take none."""
+        result = run("set", key)
+        assert 2 == result.code
+        assert "Missing argument 'VALUE'." in result.err
+        for takes_none in ("storage.cp-exclude", "alias.x.y"):
+            assert 0 == run("set", takes_none).code
+
     def test_an_unsafe_directory(self, here: Here) -> None:
-        """Nothing is written into a directory that others can write."""
+        """Nothing is written into a directory that others can write, and nothing read."""
         here.user.parent.mkdir()
+        here.user.write_text("[alias.x]\ncmd = 'rm'\n")
         here.user.parent.chmod(0o777)
         assert 9 == run("set", "job.life-span", "1d").code
-        assert not here.user.exists()
+        result = run()
+        assert (9, "") == (result.code, result.out)
+        assert "can be written by others" in result.err
+        with pytest.raises(UnsafePathError):
+            ConfigStore().get_user_config()
+        here.local.write_text("")
+        assert 0 == run("set", "--local", "job.life-span", "1d").code
+        assert "[alias.x]\ncmd = 'rm'\n" == here.user.read_text()
+
+    def test_a_file_that_others_may_read(
+        self, here: Here, tmp_path: pathlib.Path
+    ) -> None:
+        """In a directory of one's own, user.toml may be a link, and readable by others."""
+        (tmp_path / "dotfiles.toml").write_text("job.life-span = '1d'")
+        (tmp_path / "dotfiles.toml").chmod(0o644)
+        here.user.parent.mkdir(mode=0o755)
+        here.user.symlink_to(tmp_path / "dotfiles.toml")
+        assert "1d" == ConfigStore().get_user_config()["job"]["life-span"]
+
+    def test_a_read_only_file(self, here: Here) -> None:
+        """A read-only user.toml stays, and one is told how to change it."""
+        run("set", "job.life-span", "1d")
+        here.user.chmod(0o444)
+        result = run("set", "job.life-span", "2d")
+        assert 9 == result.code
+        assert f"chmod u+w {here.user}" in result.err
 
     def test_path(self, here: Here, tmp_path: pathlib.Path) -> None:
         """--path chooses the directory, before and after the name of the command."""
@@ -592,6 +670,23 @@ class TestCommand:
     def test_completion(self, here: Here, incomplete: str, expected: List[str]) -> None:
         """The names of keys complete."""
         assert expected == complete(incomplete)
+
+    def test_completion_of_what_can_be_set(self, here: Here) -> None:
+        """Keys of one project are offered with --local only, and all in order."""
+        assert complete("job.") == ["job.life-span", "job.ps-format", "job.top-format"]
+        found = complete("job.", "set", "--local")
+        assert {"job.cluster-name", "job.life-span"} < set(found)
+        assert sorted(found) == found
+
+    def test_completion_of_what_is_set(self, here: Here) -> None:
+        """What can be removed is what is set, in order, in that file, if a shell takes it."""
+        assert [] == complete("", "unset")
+        run("set", "job.life-span", "1d")
+        run("set", "alias.b.cmd", "x")
+        run("set", "alias.'$(id)'.cmd", "x")
+        here.local.write_text("job.org-name = 'acme'\nnone.x = 1\n")
+        assert ["alias.b.cmd", "job.life-span"] == complete("", "unset")
+        assert ["job.org-name", "none.x"] == complete("", "unset", "--local")
 
     def test_completion_never_fails(
         self, here: Here, monkeypatch: pytest.MonkeyPatch
@@ -618,7 +713,7 @@ class TestCommand:
         assert '[storage]\ncp-exclude = ["-x", "y"]\n' == here.user.read_text()
 
 
-def complete(incomplete: str) -> List[str]:
+def complete(incomplete: str, *words: str) -> List[str]:
     completer = ShellComplete(main, {}, "neuro-config", "_NEURO_CONFIG_COMPLETE")
-    found = completer.get_completions(["user-config", "set"], incomplete)
+    found = completer.get_completions(["user-config", *(words or ["set"])], incomplete)
     return [item.value for item in found]

@@ -83,8 +83,9 @@ class Root(Group):
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.ClickException as error:
-            error.show()
-            code = error.code if isinstance(error, Failure) else error.exit_code
+            said = _said(error)
+            said.show()
+            code = said.code if isinstance(said, Failure) else said.exit_code
         except (click.Abort, KeyboardInterrupt):
             click.echo("Aborted.", err=True)
             code = ExitCode.INTERRUPTED
@@ -95,6 +96,14 @@ class Root(Group):
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
         sys.exit(code)
+
+
+def _said(error: click.ClickException) -> click.ClickException:
+    """Give all errors one form; who asks for nothing gets click's help text."""
+    is_help = type(error).__name__ == "NoArgsIsHelpError"  # not in older clicks
+    if isinstance(error, click.UsageError) and not is_help:
+        return Failure.of_usage(error)
+    return error
 
 
 def _failure(error: Exception) -> Failure:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import click
 
 from neuro_config._cli._base import Command, Settings, table
-from neuro_config._errors import ConfigError
+from neuro_config._cli._where import Names, chosen_if_known
 
 if TYPE_CHECKING:
     from neuro_config import Cluster, ConfigStore
@@ -35,11 +34,9 @@ def command(settings: Settings) -> None:
     They are those of the last fetch.
     """
     store = settings.store()
-    current: Place = (None, None)
+    projects = _projects(store)  # fails before there is a warning
     # A local file that is wrong does not keep anybody from seeing what there is.
-    with suppress(ConfigError):
-        current = store.cluster_name, store.org_name
-    projects = _projects(store)
+    current = chosen_if_known(settings, store)
     found = [
         _cluster(cluster, current, projects) for cluster in store.clusters.values()
     ]
@@ -55,7 +52,7 @@ def _projects(store: ConfigStore) -> Dict[Place, List[str]]:
 
 
 def _cluster(
-    cluster: Cluster, current: Place, projects: Dict[Place, List[str]]
+    cluster: Cluster, current: Optional[Names], projects: Dict[Place, List[str]]
 ) -> Dict[str, Any]:
     from neuro_config._choice import in_order
 
@@ -63,18 +60,25 @@ def _cluster(
     urls = {name: getattr(cluster, name) for name in URLS}
     return {
         "name": cluster.name,
-        "is_current": cluster.name == current[0],
+        "is_current": _is_current(current, cluster=cluster.name),
         **{name: getattr(cluster, name) for name in FACTS},
         **{name: None if url is None else str(url) for name, url in urls.items()},
         "orgs": [
             {
                 "name": org,
-                "is_current": (cluster.name, org) == current,
+                "is_current": _is_current(current, cluster=cluster.name, org=org),
                 "projects": sorted(projects.get((cluster.name, org), [])),
             }
             for org in orgs
         ],
     }
+
+
+def _is_current(current: Optional[Names], **names: Optional[str]) -> Optional[bool]:
+    """Tell whether names are the current ones; ``None`` is that nobody knows."""
+    if current is None:
+        return None
+    return all(current[kind] == name for kind, name in names.items())
 
 
 def _rows(clusters: List[Dict[str, Any]]) -> Iterator[Tuple[Optional[str], ...]]:

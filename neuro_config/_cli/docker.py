@@ -6,12 +6,13 @@ from typing import Optional
 
 import click
 
-from neuro_config._cli._base import Command, Failure, Group, Settings
+from neuro_config._cli._base import Command, Failure, Group, Settings, not_empty, shown
 
 CONFIG = click.option(
     "--config",
     "folder",
     type=click.Path(file_okay=False),
+    callback=not_empty,
     metavar="DIR",
     help="docker's directory; else $DOCKER_CONFIG, else ~/.docker.",
 )
@@ -38,7 +39,8 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
     import shutil
 
     from neuro_config._directory import Directory
-    from neuro_config._docker import PROGRAM, config_file, install, registry_hosts
+    from neuro_config._docker import PROGRAM, registry_hosts
+    from neuro_config._docker_config import config_file, install
 
     store = settings.store()
     hosts = registry_hosts(store)
@@ -46,9 +48,9 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
         raise Failure("No cluster has a registry. Run neuro-config fetch.")
     path = config_file(folder)
     new = install(path, hosts)
-    lines = [f"{path}: docker uses this login for {', '.join(hosts)}."]
+    lines = [shown(f"{path}: docker uses this login for {', '.join(hosts)}.")]
     lines += [
-        f"For {host} it used {helper!r} until now."
+        shown(f"For {host} it used {helper!r} until now.")
         for host, helper in new.items()
         if helper is not None
     ]
@@ -63,8 +65,8 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
         )
     if Directory().location != str(store.path):
         settings.note(
-            "docker has to be run with "
-            f"NEUROMATION_CONFIG={os.path.abspath(store.path)}, because the helper "
+            "docker has to be run with NEUROMATION_CONFIG="
+            f"{shown(os.path.abspath(store.path))}, because the helper "
             "knows of no --path."
         )
 
@@ -74,13 +76,13 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
 @click.pass_obj
 def uninstall_command(settings: Settings, folder: Optional[str]) -> None:
     """Take it out of docker's configuration again."""
-    from neuro_config._docker import config_file, uninstall
+    from neuro_config._docker_config import config_file, uninstall
 
     path = config_file(folder)
     removed = uninstall(path)
     settings.say(
-        f"{path}: docker does not use this login any more."
+        f"{shown(path)}: docker does not use this login any more."
         if removed
-        else f"{path} does not name neuro-config.",
+        else f"{shown(path)} does not name neuro-config.",
         {"path": path, "uninstalled": list(removed)},
     )

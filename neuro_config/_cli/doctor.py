@@ -25,12 +25,13 @@ def command(context: click.Context, is_fixing: bool) -> None:
     """
     from neuro_config import _store
     from neuro_config._directory import Directory
-    from neuro_config._doctor import Level, Patient, examine, mend
+    from neuro_config._doctor import Level, Patient, cure, examine
 
     settings = context.ensure_object(Settings)
-    found = examine(Patient(Directory(settings.path), _store.DEFAULT_API_URL))
+    patient = Patient(Directory(settings.path), _store.DEFAULT_API_URL)
+    found, outcomes = cure(patient) if is_fixing else (examine(patient), [])
     # The very objects: two findings may say the same.
-    mended = {id(one.finding): one for one in (mend(found) if is_fixing else [])}
+    mended = {id(one.finding): one for one in outcomes}
     settings.say(
         lambda: table(
             ("check", "", "finding"),
@@ -72,7 +73,7 @@ def _json(one: Examined, mended: Outcomes) -> Mapping[str, object]:
         "level": finding.level.value,
         "path": finding.path,
         "what": words_of(ConfigError(finding.what)),
-        "advice": finding.advice,
+        "advice": words_of(ConfigError(finding.advice)),
         "can_be_fixed": finding.fix is not None,
         "is_fixed": state == "mended",
         "fix_said": said,

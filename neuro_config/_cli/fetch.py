@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from neuro_config._cli._base import Command, Settings
+from neuro_config._cli._base import Command, Settings, counted
 from neuro_config._cli._where import chosen, in_words
 
 
@@ -21,11 +21,7 @@ def command(settings: Settings) -> None:
     counts = {"clusters": len(store.clusters), "projects": len(store.projects)}
     names = chosen(store)
     settings.say(
-        f"Fetched {_counted(counts['clusters'], 'cluster')} and "
-        f"{_counted(counts['projects'], 'project')}.\nNow: {in_words(names)}.",
+        f"Fetched {counted(counts['clusters'], 'cluster')} and "
+        f"{counted(counts['projects'], 'project')}.\nNow: {in_words(names)}.",
         {**counts, **names},
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

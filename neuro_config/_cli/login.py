@@ -17,6 +17,7 @@ from neuro_config._cli._base import (
     Failure,
     Settings,
     console,
+    not_empty,
     shown,
 )
 from neuro_config._cli._where import say_login
@@ -31,7 +32,12 @@ LIMIT = 1 << 20  # characters; no token is nearly as long
 
 
 @click.command(cls=Command)
-@click.option("--url", metavar="URL", help="The platform's API, if not the usual one.")
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=lambda *given: _url(*given),
+    help="The platform's API, if not the usual one.",
+)
 @click.option(
     "--headless",
     is_flag=True,
@@ -76,6 +82,19 @@ def command(
     say_login(settings, store)
 
 
+def _url(
+    context: click.Context, option: click.Parameter, url: Optional[str]
+) -> Optional[str]:
+    not_empty(context, option, url)
+    if url is not None:
+        from neuro_config import _guard as guard
+
+        if not all(guard.scheme_and_host(url)):
+            text = f"{guard.shown(url)!r} is no URL: https://..."  # without a password
+            raise click.BadParameter(text, context, option)
+    return url
+
+
 def _log_in_with_a_browser(
     settings: Settings, store: ConfigStore, url: Optional[str]
 ) -> None:
@@ -91,7 +110,9 @@ def _log_in_with_a_browser(
         # Through the spinner's own console, which keeps both apart.
         store.login(
             lambda page: show_page(
-                page, why, lambda text: screen.print(shown(text), soft_wrap=True)
+                page,
+                why,
+                lambda text: screen.print(shown(text, lines=True), soft_wrap=True),
             ),
             url=url,
         )

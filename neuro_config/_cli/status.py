@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
-from neuro_config._cli._base import Command, Settings, shown
-from neuro_config._errors import ConfigError, NoClusterError
+from neuro_config._cli._base import Command, Settings, counted, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from neuro_config import ConfigStore, Session
+    from neuro_config import Session
 
-STORED, LOCAL, RULE = "stored", "local", "rule"
 KINDS = ("cluster", "org", "project")
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
@@ -27,47 +25,32 @@ Row = Tuple[str, str, str]
 @click.pass_obj
 def command(settings: Settings) -> None:
     """Show who is logged in, what is chosen and why."""
+    import attrs
+
+    from neuro_config._explain import explain
     from neuro_config._states import stored
 
     store = settings.store()
     session = stored(store.state)
+    why = explain(store)
     data: Dict[str, Any] = {
         "state": type(store.state).__name__,
         "username": None,
         "api_url": None,
         **dict.fromkeys(KINDS),
         "token": None,
-        "local_file": store._snapshot.local.path,
+        "local_file": why.local_file,
         "storage": str(store.path),
     }
-    problem: Optional[ConfigError] = None
     if session is not None:
         data["username"] = session.username
         data["api_url"] = session.api_url
         data["token"] = _token(session)
-        for kind in KINDS:
-            try:
-                data[kind] = _choice(store, session, kind)
-            except ConfigError as error:
-                problem = error
+        for kind, name in why.names.items():
+            data[kind] = attrs.asdict(name)
     settings.say(lambda: _table(data), data)
-    if problem is not None:
-        raise problem
-
-
-def _choice(store: ConfigStore, session: Session, kind: str) -> Dict[str, Any]:
-    field = f"{kind}_name"
-    try:
-        name = getattr(store, field)
-    except NoClusterError:
-        name = None
-    if getattr(store._snapshot.named(), field) is not None:
-        source = LOCAL
-    elif name == getattr(session.choice, field):
-        source = STORED
-    else:
-        source = RULE
-    return {"name": name, "source": source}
+    if why.error is not None:
+        raise why.error
 
 
 def _token(session: Session) -> Dict[str, Any]:
@@ -100,7 +83,10 @@ def _table(data: Dict[str, Any]) -> Table:
 def _rows(data: Dict[str, Any]) -> List[Row]:
     storage = ("Storage", _short(data["storage"]), "")
     if data["username"] is None:
-        return [("User", "nobody", "log in with: neuro-config login"), storage]
+        return [
+            ("User", "nobody is logged in", "log in with: neuro-config login"),
+            storage,
+        ]
     rows = [("User", data["username"], ""), ("Platform", data["api_url"], "")]
     for kind in KINDS:
         rows.append((kind.capitalize(), *_named(kind, data[kind], data["local_file"])))
@@ -113,8 +99,10 @@ def _named(
     local = "" if local_file is None else f"from {_short(local_file)}"
     if choice is None:
         return "?", local
-    sources = {STORED: "stored", LOCAL: local, RULE: "the first there"}
-    return choice["name"] or f"no {kind}", sources[choice["source"]]
+    name, source = choice["name"], choice["source"]
+    rule = "" if name is None else "the first there"
+    sources = {"stored": "stored", "local": local, "rule": rule}
+    return f"no {kind}" if name is None else name, sources[source]
 
 
 def _life(token: Dict[str, Any]) -> List[Row]:
@@ -140,14 +128,10 @@ def _duration(seconds: float) -> str:
     for (unit, size), (smaller, part) in zip(UNITS, UNITS[1:]):
         count, rest = divmod(int(seconds), size)
         if count > 2 or (count and rest < part):
-            return _counted(count, unit)
+            return counted(count, unit)
         if count:
-            return f"{_counted(count, unit)} {_counted(rest // part, smaller)}"
-    return _counted(int(seconds), "second")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+            return f"{counted(count, unit)} {counted(rest // part, smaller)}"
+    return counted(int(seconds), "second")
 
 
 def _short(path: str) -> str:

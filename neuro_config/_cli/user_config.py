@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Tuple
 
 import click
+from click.shell_completion import CompletionItem
 
-from neuro_config._cli._base import Command, Group, Settings, table
-from neuro_config._errors import UserConfigError
+from neuro_config._cli._base import Command, Group, Settings, offerable, shown, table
+from neuro_config._errors import ConfigError
 
 if TYPE_CHECKING:
     from neuro_config._plugins import ConfigScope, PluginManager
-    from neuro_config._settings import Setting
+    from neuro_config._settings import Key, Setting
 
 LOCAL = click.option(
     "--local", is_flag=True, help="In the project's .neuro.toml or .apolo.toml."
 )
-KEY = click.argument("key", shell_complete=lambda *args: _complete(*args))
+KEY = click.argument("key", shell_complete=lambda *args: _complete(_settable, *args))
+SET_KEY = click.argument("key", shell_complete=lambda *args: _complete(_set, *args))
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -64,25 +66,28 @@ def set_command(
     """Set KEY, section.name, to VALUE.
 
     A list takes any number of values, none for an empty list. A value that begins with
-    a dash needs -- before it. The rest of the file stays as it is, comments included.
+    a dash needs -- before it. The rest of the file stays as it is, comments included; a
+    list with comments in it is not changed.
     """
-    from neuro_config._settings import parse_key, set_setting
+    from neuro_config._change_setting import parse_key, set_setting, takes_no_words
     from neuro_config._user_config import dotted
 
     path, scope = _file(settings, local)
     names = parse_key(key, path)
     plugins = _plugins()
+    if not values and not takes_no_words(names, plugins):
+        raise click.UsageError("Missing argument 'VALUE'.")
     is_changed = set_setting(path, scope, names, values, plugins)
-    shown = dotted(*names)
+    name, file = dotted(*names), shown(path)
     settings.say(
-        f"{shown} is set in {path}." if is_changed else f"{path} says so already.",
-        {"key": shown, "path": path, "changed": is_changed},
+        f"{name} is set in {file}." if is_changed else f"{file} says so already.",
+        {"key": name, "path": path, "changed": is_changed},
     )
     _note_winner(settings, names, path, plugins)
 
 
 @command.command("unset", cls=Command)
-@KEY
+@SET_KEY
 @LOCAL
 @click.pass_obj
 def unset_command(settings: Settings, key: str, local: bool) -> None:
@@ -90,18 +95,18 @@ def unset_command(settings: Settings, key: str, local: bool) -> None:
 
     This works in a file that holds something wrong, too.
     """
-    from neuro_config._settings import parse_key, unset_setting
+    from neuro_config._change_setting import parse_key, unset_setting
     from neuro_config._user_config import dotted
 
     path, scope = _file(settings, local)
     names = parse_key(key, path)
     is_changed = unset_setting(path, scope, names, _plugins())
-    shown = dotted(*names)
+    name, file = dotted(*names), shown(path)
     settings.say(
-        f"{shown} is removed from {path}."
+        f"{name} is removed from {file}."
         if is_changed
-        else f"{shown} is not set in {path}.",
-        {"key": shown, "path": path, "changed": is_changed},
+        else f"{name} is not set in {file}.",
+        {"key": name, "path": path, "changed": is_changed},
     )
 
 
@@ -136,37 +141,56 @@ def _settings_in(files: Any) -> List[Setting]:
     return settings_in(files)
 
 
-def _toml(value: object) -> str:
+def _toml(value: Any) -> str:
     import tomlkit
 
-    return tomlkit.item(value).as_string()
+    return str(tomlkit.item(value).as_string())
 
 
 def _note_winner(
-    settings: Settings, names: Tuple[str, ...], path: str, plugins: PluginManager
+    settings: Settings, names: Key, path: str, plugins: PluginManager
 ) -> None:
     """Tell who has set something that another file overrides."""
     from neuro_config._user_config import checked_files, dotted
 
     try:
         found = _settings_in(checked_files(_user_file(settings), plugins=plugins))
-    except UserConfigError:  # of the other file, which nobody asked for
+    except ConfigError:  # of the other file, which nobody asked for
         return
     for one in found:
         if one.key == names and one.path != path:
-            settings.note(f"{one.path} sets {dotted(*names)}, too, and wins here.")
+            file = shown(one.path)
+            settings.note(f"{file} sets {dotted(*names)}, too, and wins here.")
 
 
 def _complete(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> List[Any]:
-    from click.shell_completion import CompletionItem
-
+    keys: Callable[[Settings, bool], Iterable[Key]],
+    context: click.Context,
+    parameter: click.Parameter,
+    incomplete: str,
+) -> List[CompletionItem]:
     from neuro_config._user_config import dotted
 
+    settings = context.ensure_object(Settings)
     try:
-        known = _plugins().config.parameters
+        found = keys(settings, bool(context.params.get("local")))
+        names = sorted(offerable(dotted(*key) for key in found))
     except Exception:  # whoever presses a key has not asked for an error
         return []
-    names = (dotted(*key) for key in known)
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _settable(settings: Settings, local: bool) -> Iterable[Key]:
+    from neuro_config._change_setting import known_keys
+    from neuro_config._plugins import ConfigScope
+
+    scope = ConfigScope.LOCAL if local else ConfigScope.GLOBAL
+    return known_keys(scope, _plugins())
+
+
+def _set(settings: Settings, local: bool) -> Iterable[Key]:
+    from neuro_config._local import read_toml
+    from neuro_config._settings import keys_in
+
+    path, _ = _file(settings, local)
+    return keys_in(read_toml(path) or {})
