@@ -488,6 +488,30 @@ def test_a_fork(has_own: bool) -> None:
     assert first != forked[0]
 
 
+def test_an_adapter_of_another_kind_at_a_fork() -> None:
+    """An adapter that is not requests' own does not disturb a fork."""
+
+    class Answering(requests.adapters.BaseAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            answer = requests.Response()
+            answer.status_code = 418
+            return answer
+
+        def close(self) -> None:
+            pass
+
+    with client_of(answer_all([])) as (client, wire):
+        session = client.session
+        session.mount(f"{wire.url}/own", Answering())
+
+        def ask() -> bool:
+            own = session.get(f"{wire.url}/own").status_code
+            return (418, 200) == (own, session.get(wire.url).status_code)
+
+        assert ask()
+        assert in_child(ask)
+
+
 def test_locks_at_a_fork() -> None:
     """A fork while another thread holds the session's locks leaves a usable child."""
     with client_of(answer_all([])) as (client, wire):

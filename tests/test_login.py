@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 from urllib.parse import parse_qsl, urlsplit
@@ -303,6 +304,23 @@ def test_a_browser_that_cannot_be_opened(platform: Platform, folder: Path) -> No
     assert "go to http" in printed
     assert "No browser could be opened: No closing quotation" in printed
     assert "No browser has brought an answer within 0.5 s" in printed
+
+
+def test_a_browser_that_fails(
+    platform: Platform,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever the system's way to a browser raises does not end the login."""
+
+    def fail(url: str) -> bool:
+        raise ValueError("no way")
+
+    monkeypatch.setattr(webbrowser, "open", fail)
+    with pytest.raises(LoginTimeoutError):
+        ConfigStore(folder, login_timeout=0.5).login(url=platform.url)
+    assert "No browser could be opened: no way" in caplog.text
 
 
 def test_the_platform_fails_at_the_end(platform: Platform, store: ConfigStore) -> None:

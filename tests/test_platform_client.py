@@ -42,7 +42,13 @@ from neuro_config._errors import (
     RequestTimeoutError,
     SessionEndedError,
 )
-from neuro_config._guard import TOKEN_LIMIT, is_token, require_secure, shown
+from neuro_config._guard import (
+    TOKEN_LIMIT,
+    is_same_origin,
+    is_token,
+    require_secure,
+    shown,
+)
 from neuro_config._http import within
 from neuro_config._platform import PlatformClient, parse_token_answer
 from neuro_config._session import AuthConfig
@@ -969,6 +975,24 @@ def test_insecure_urls_in_words() -> None:
     ) == str(error)
     error = failure_of(lambda: require_secure("https://me:secret@platform.example:x/"))
     assert "https://platform.example:x/: is no URL." == str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "expected"),
+    [
+        ("https://a.example/x", "https://A.example:443/y?z", True),
+        ("https://a.example", "https://b.example", False),
+        ("https://a.example", "http://a.example:443", False),
+        ("http://127.0.0.1:1", "http://127.0.0.1:2", False),
+        ("http://127.0.0.1:1\\@127.0.0.1:2/", "http://127.0.0.1:2/", False),
+        ("ftp://a.example", "ftp://a.example", False),
+        ("/x", "/x", False),
+        ("http://[", "http://[", False),
+    ],
+)
+def test_same_origin(url: str, other: str, expected: bool) -> None:
+    """Two URLs are of one server if what connects goes to the same place."""
+    assert expected == is_same_origin(url, other) == is_same_origin(other, url)
 
 
 URLS = st.text() | st.builds(
