@@ -9,6 +9,8 @@ The rules of a page:
   ``test_*.py`` is run by pytest, anything else as a script.
 * A ``text`` block right after it is what it prints, ``...`` standing for anything.
 * A comment ``<!-- example`` holds a block that readers do not see.
+* In a ``console`` block each ``neuro-config`` command runs and prints what is below it,
+  for a user whose home is ``/home/alice``; how many blanks there are does not count.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ from typing import Any, Dict, Iterator, List, Optional, cast
 import attrs
 import click
 import pytest
+from cli import run
 
 import neuro_config
 from neuro_config import ConfigStore, LoggedIn, _errors, _states as states, aio, testing
 from neuro_config._cli import main as cli
+from neuro_config._cli._base import ExitCode
 from neuro_config.testing import ExpiresIn, Platform
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +49,7 @@ PAGES = [
 IDS = [str(path.relative_to(ROOT)) for path in PAGES]
 
 BLOCK = re.compile(
-    r"^(?:```(?P<language>python|text)|<!-- example)\n(?P<code>.*?)^(?:```|-->)$",
+    r"^(?:```(?P<language>python|text|console)|<!-- example)\n(?P<code>.*?)^(?:```|-->)$",
     re.MULTILINE | re.DOTALL,
 )
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
@@ -72,11 +76,13 @@ class Example:
             that a traceback shows the page's own lines.
         prints: What it prints, ``None`` where the page does not say.
         file_name: What it is saved as, ``None`` for a block that is run in place.
+        is_console: It holds commands, each with what it prints.
     """
 
     code: str
     prints: Optional[str]
     file_name: Optional[str]
+    is_console: bool = False
 
 
 def examples(page: Path) -> Iterator[Example]:
@@ -84,6 +90,9 @@ def examples(page: Path) -> Iterator[Example]:
     blocks = list(BLOCK.finditer(text))
     for block, after in zip(blocks, [*blocks[1:], None]):
         if block["language"] == "text":
+            continue
+        if block["language"] == "console":
+            yield Example(block["code"], None, None, is_console=True)
             continue
         prints = None
         if after is not None and after["language"] == "text":
@@ -110,6 +119,26 @@ def environment() -> Dict[str, str]:
     }
 
 
+def assert_same(expected: str, printed: str, options: int = 0) -> None:
+    same = doctest.OutputChecker().check_output(
+        expected, printed, doctest.ELLIPSIS | options
+    )
+    assert same, f"{printed!r} is not {expected!r}"
+
+
+def run_console(code: str) -> None:
+    """Run the commands of a block that are ours alone, and compare what they print."""
+    for shown in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
+        line, _, expected = shown.partition("\n")
+        if not line.startswith("neuro-config ") or "|" in line:
+            continue
+        result = run(*shlex.split(line)[1:])
+        assert result.code in (ExitCode.OK, ExitCode.PROBLEMS), result
+        if expected:
+            expected = expected.replace("/home/alice", os.environ["HOME"])
+            assert_same(expected, result.out, doctest.NORMALIZE_WHITESPACE)
+
+
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """The platform that the pages speak to."""
@@ -132,6 +161,9 @@ def test_examples(
     """What a page shows works, and prints what the page says."""
     namespace: Dict[str, Any] = {"__name__": "example", "platform": embedded}
     for example in examples(page):
+        if example.is_console:
+            run_console(example.code)
+            continue
         if example.file_name is None:
             exec(compile(example.code, str(page), "exec", dont_inherit=True), namespace)
             printed = capsys.readouterr().out
@@ -147,10 +179,7 @@ def test_examples(
             printed = done.stdout
             assert 0 == done.returncode, printed
         if example.prints is not None:
-            same = doctest.OutputChecker().check_output(
-                example.prints, printed, doctest.ELLIPSIS
-            )
-            assert same, f"{printed!r} is not {example.prints!r}"
+            assert_same(example.prints, printed)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
