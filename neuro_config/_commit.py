@@ -435,7 +435,7 @@ def _clean_up(storage: Directory, named: Collection[str]) -> None:
 def _is_out_of_use(
     storage: Directory, name: str, named: Collection[str], now: float
 ) -> bool:
-    if not name.startswith("catalog-") or name in named:
+    if not name.startswith("catalog-") or not is_ours(name) or name in named:
         return False
     return now - os.lstat(storage.file(name)).st_mtime > KEEP_CATALOG
 
@@ -443,7 +443,7 @@ def _is_out_of_use(
 def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
     for name in os.listdir(storage.location):
         path = storage.file(name)
-        if name.startswith(prefix) and path != keep:
+        if name.startswith(prefix) and is_ours(name) and path != keep:
             _unlink(path)
 
 

@@ -130,9 +130,8 @@ class PlatformClient:
         """
         try:
             return self.ask_for_token(auth.token_url, fields, deadline)
-        except (
-            SessionEndedError
-        ) as error:  # OAuth has one word for dead codes and tokens
+        except SessionEndedError as error:
+            # OAuth has one word for dead codes and dead refresh tokens.
             refused = CodeRefusedError(error.code, error.description)
         raise refused
 

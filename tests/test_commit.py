@@ -417,6 +417,18 @@ def test_leftovers_of_dead_writers_are_removed(
     assert ANN == storage.update(to(ANN), 1.0, catalog=catalog("first"))
 
 
+def test_files_of_the_users_own_stay(storage: FileStorage, directory: Path) -> None:
+    """A file that only begins as ours do is nobody's leftover, however old."""
+    own = {"commit-message.txt", "refresh-notes.md", "catalog-of-books.txt"}
+    for name in own:
+        (directory / name).touch()
+        os.utime(directory / name, (1, 1))
+    storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    storage.sole_refresher(1.0).release()
+    storage.update(to(None), 1.0, replace=True)
+    assert own <= names_in(directory)
+
+
 # ------------------------------------------------------------- the refresher
 
 
