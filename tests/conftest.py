@@ -14,6 +14,8 @@ from talk import Talk, Workers
 from neuro_config import ConfigStore
 from neuro_config.testing import Platform
 
+pytest_plugins = ["proof", "pytester"]
+
 # A suite that a shell starts in the background would ignore it, and so would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
