@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
@@ -93,6 +94,10 @@ class FileRefresher:
     def held(self) -> bool:
         """Whether this process still holds the lock."""
         return self._lock.held
+
+    def remaining(self) -> float:
+        """Return infinity: the kernel's lock has no end of its own."""
+        return math.inf
 
     def reserve(self) -> None:
         """Put zeros on the disk where the answer will go.

@@ -21,3 +21,7 @@ class Deadline:
     def remaining(self) -> float:
         """Return the seconds that are left, never less than 0."""
         return max(0.0, self._end - time.monotonic())
+
+    def overdue(self) -> float:
+        """Return the seconds since it passed, never less than 0."""
+        return max(0.0, time.monotonic() - self._end)

@@ -25,6 +25,7 @@ from ._errors import (
     UnsupportedSystemError,
 )
 from ._session import NewerSchema, Session, Unreadable, decode
+from ._storage import READ_TIMEOUT, Clock
 
 SESSION = "session.toml"
 SESSION_LIMIT = 1 << 20  # bytes; ours are about 3 KB
@@ -75,7 +76,11 @@ class Directory:
         """Return the path of a file in the directory."""
         return os.path.join(self.location, name)
 
-    def read(self) -> Optional[Session]:
+    def shared_clock(self, clock: Clock) -> Clock:
+        """Return the host's own clock: a directory serves one host."""
+        return clock
+
+    def read(self, timeout: float = READ_TIMEOUT) -> Optional[Session]:
         """Return the stored login, ``None`` for nobody.
 
         Raises:
@@ -109,7 +114,9 @@ class Directory:
                 path, f"{error}. Update neuro_config here, or log in again."
             ) from None
 
-    def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
+    def read_catalog(
+        self, digest: str, offset: int, size: int, timeout: float = READ_TIMEOUT
+    ) -> Optional[bytes]:
         """Return up to ``size`` bytes of a catalog, ``None`` if it is gone."""
         return self._read(catalog_name(digest), offset, size)
 

@@ -28,6 +28,9 @@
     │   ├── DamagedFileError         our own file does not hold what we wrote
     │   ├── NewerSchemaError         written by a newer version of the library
     │   ├── LockTimeoutError         another process holds the lock too long
+    │   ├── LoginPresentError        somebody is logged in where a login was to go
+    │   ├── StorageUnavailableError  the cluster that keeps the login cannot be reached
+    │   ├── StorageURLError          a URL that names no storage
     │   ├── StorageReadError         the system refuses to read
     │   ├── StorageWriteError        full, read-only, no permission
     │   └── UnsupportedSystemError   not a POSIX system
@@ -368,6 +371,18 @@ class LockTimeoutError(StorageError):
             f"{self.path} is still locked after {self.seconds:.1f} s, by {self.holder}. "
             "Wait for it to finish, or end it if it hangs, then try again."
         )
+
+
+class LoginPresentError(StorageError):
+    """Somebody is logged in where another login was to be put."""
+
+
+class StorageUnavailableError(StorageError):
+    """The cluster that keeps the login cannot be reached, or does not answer."""
+
+
+class StorageURLError(StorageError):
+    """The URL names no storage that can be used here."""
 
 
 class StorageReadError(StorageError):

@@ -5,7 +5,7 @@ Its writing half is loaded when something is written.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Mapping, Optional
 
 from ._directory import Directory
 from ._session import Session
@@ -42,7 +42,7 @@ class FileStorage(Directory):
 
         return update(self, change, timeout, catalog=catalog, replace=replace)
 
-    def sole_refresher(self, timeout: float) -> Refresher:
+    def sole_refresher(self, timeout: float, *, wait: bool = True) -> Refresher:
         """Become the only one who may refresh; see ``Storage.sole_refresher``.
 
         Raises:
@@ -51,4 +51,8 @@ class FileStorage(Directory):
         """
         from ._commit import FileRefresher
 
-        return FileRefresher(self, timeout)
+        return FileRefresher(self, timeout if wait else 0.0)
+
+    def describe(self, timeout: float) -> Mapping[str, str]:
+        """Say nothing: the location of a directory says it all."""
+        return {}

@@ -6,15 +6,16 @@ For a passed configuration on a read-only home, and for tests.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import weakref
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 from ._catalog import digest_of
 from ._errors import LockTimeoutError
 from ._session import Session
-from ._storage import Change
+from ._storage import READ_TIMEOUT, Change, Clock
 
 
 class MemoryStorage:
@@ -30,7 +31,11 @@ class MemoryStorage:
         self._make_locks()
         _storages.add(self)
 
-    def read(self) -> Optional[Session]:
+    def shared_clock(self, clock: Clock) -> Clock:
+        """Return the process's own clock."""
+        return clock
+
+    def read(self, timeout: float = READ_TIMEOUT) -> Optional[Session]:
         """Return the login, ``None`` for nobody."""
         return self._session
 
@@ -64,20 +69,26 @@ class MemoryStorage:
         finally:
             lock.release()
 
-    def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
+    def read_catalog(
+        self, digest: str, offset: int, size: int, timeout: float = READ_TIMEOUT
+    ) -> Optional[bytes]:
         """Return up to ``size`` bytes of a catalog, ``None`` if it is gone."""
         catalog = self._catalogs.get(digest)
         return None if catalog is None else catalog[offset : offset + size]
 
-    def sole_refresher(self, timeout: float) -> MemoryRefresher:
+    def sole_refresher(self, timeout: float, *, wait: bool = True) -> MemoryRefresher:
         """Wait to become the only one who may refresh.
 
         Raises:
             LockTimeoutError: Another thread is at it for longer than ``timeout``.
         """
         lock = self._refresh
-        self._acquire(lock, timeout)
+        self._acquire(lock, timeout if wait else 0.0)
         return MemoryRefresher(self, lock)
+
+    def describe(self, timeout: float) -> Mapping[str, str]:
+        """Say nothing."""
+        return {}
 
     def _acquire(self, lock: threading.Lock, timeout: float) -> None:
         seconds = max(timeout, 0.0)
@@ -100,6 +111,10 @@ class MemoryRefresher:
     def held(self) -> bool:
         """Whether this process still holds the right; a forked child does not."""
         return self._lock is self._storage._refresh
+
+    def remaining(self) -> float:
+        """Return infinity: the right has no end of its own."""
+        return math.inf
 
     def reserve(self) -> None:
         """Do nothing: memory needs no reserve."""

@@ -11,6 +11,10 @@ login. So its use is written down first, under the lock of the sole refresher:
 4. commit the answer if the same login still holds the token that was spent, whoever
    has which lock by now. If the disk refuses, the answer is kept in memory together
    with the lock (``Unsaved``), so nobody else can send the spent token.
+
+The lock may have an end of its own, a lease, and somebody else may hold it by then: so
+the mark decides who sends. It is written only if no other has been since the login was
+read, and who wrote it sends while the lock is surely his and takes no other mark away.
 """
 
 from __future__ import annotations
@@ -57,10 +61,15 @@ from ._unsaved import Unsaved
 FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
+RESCUE = 1.0  # seconds to save an answer that came to a process frozen past its deadline
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
 logger = logging.getLogger("neuro_config")
+
+
+class _Overtaken(Exception):
+    """Somebody else has marked or refreshed since the login was read."""
 
 
 def renew(
@@ -99,14 +108,40 @@ def renew(
     started = clock()
     # While an answer waits to be saved this very process holds the right to refresh.
     _unsaved.save(storage.location, deadline.remaining())
+    while True:
+        try:
+            refresher = storage.sole_refresher(deadline.remaining(), wait=not early)
+        except LockTimeoutError:
+            if early:
+                return held
+            raise
+        try:
+            return _renew_alone(
+                storage, client, clock, held, refresher, started, doing, deadline, early
+            )
+        except _Overtaken:
+            if early:
+                return held
+            if not deadline.remaining():
+                raise LockTimeoutError(
+                    storage.location, "others, which were faster", deadline.seconds
+                ) from None
+
+
+def _renew_alone(
+    storage: Storage,
+    client: PlatformClient,
+    clock: Callable[[], float],
+    held: Session,
+    refresher: Refresher,
+    started: float,
+    doing: str,
+    deadline: Deadline,
+    early: bool,
+) -> Session:
     try:
-        refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
-    except LockTimeoutError:
-        if early:
-            return held
-        raise
-    try:
-        current = same_login(storage.read(), held.login_id, doing)
+        newest = storage.read(deadline.remaining())
+        current = same_login(newest, held.login_id, doing)
         if _is_newer(current, held, clock()) or (
             # Somebody may have failed, and noted it, since the held one was read.
             early and clock() < fresh_until(current)
@@ -257,39 +292,52 @@ def _spend(
 
     def write_mark(session: Optional[Session]) -> Optional[Session]:
         same = same_login(session, current.login_id, doing)
+        if (same.token, same.refresh_sent) != (current.token, current.refresh_sent):
+            raise _Overtaken
         return stored(step(at(same, clock()), mark_refresh, mark))
 
-    def forget(mark: Optional[RefreshMark], error: ConfigError) -> None:
+    def fail(left: Optional[RefreshMark], error: ConfigError) -> Session:
+        """Note a failure and raise it, unless somebody else has a new token by now."""
+
         def change(session: Optional[Session]) -> Optional[Session]:
-            if session is None or not _holds(session, current):
+            if (
+                session is None
+                or not _holds(session, current)
+                or session.refresh_sent != mark
+            ):
                 return session
             failure = failure_after(session, clock(), error)
-            return stored(step(at(session, clock()), fail_refresh, failure, mark))
+            return stored(step(at(session, clock()), fail_refresh, failure, left))
 
         try:
-            refresher.update(change, deadline.remaining())
+            newest = refresher.update(change, deadline.remaining())
         except StorageError as failed:
             # The mark stays, which is the safe side.
             logger.warning("A failed refresh could not be noted: %s", failed)
+            raise error from None
+        is_same = newest is not None and newest.login_id == current.login_id
+        if newest is not None and is_same and _is_newer(newest, current, clock()):
+            return newest
+        raise error from None
 
     refresher.reserve()
     storage.update(write_mark, deadline.remaining())  # not in the reserved space
     try:
-        answer = client.refresh(auth, spent, Deadline(NETWORK * deadline.remaining()))
+        left = min(NETWORK * deadline.remaining(), refresher.remaining())
+        answer = client.refresh(auth, spent, Deadline(left))
     except SessionEndedError as error:
-        newest = same_login(storage.read(), current.login_id, doing)
+        newest = same_login(
+            storage.read(deadline.remaining()), current.login_id, doing
+        )
         if _is_newer(newest, current, clock()):
             return newest
         ended = SessionEndedError(error.code, error.description, _lost_at(current))
-        forget(lost, ended)
-        raise ended from None
+        return fail(lost, ended)
     except (AuthError, ConnectionFailedError, InsecureURLError) as error:
-        forget(lost, error)
-        raise
+        return fail(lost, error)
     except NetworkError as error:
         error.explain(_after_a_loss(current, clock()))
-        forget(mark, error)
-        raise
+        return fail(mark, error)
 
     token = token_from(answer, clock(), spent)
 
@@ -299,7 +347,7 @@ def _spend(
         return stored(step(at(session, clock()), refresh, token))
 
     try:
-        saved = refresher.update(save, deadline.remaining())
+        saved = refresher.update(save, deadline.remaining() or RESCUE)
     except StorageError as error:
         logger.warning("The new token is valid but could not be saved yet: %s", error)
         _unsaved.keep(storage.location, Unsaved(refresher, save))

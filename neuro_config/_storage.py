@@ -6,7 +6,7 @@ the other.
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
 from ._session import Session
 
@@ -17,6 +17,9 @@ else:
     Protocol = object
 
 Change = Callable[[Optional[Session]], Optional[Session]]
+Clock = Callable[[], float]
+
+READ_TIMEOUT = 10.0  # seconds, of a read that belongs to no call with a deadline
 
 
 class Refresher(Protocol):
@@ -31,20 +34,32 @@ class Refresher(Protocol):
     def release(self) -> None:
         """Let the next one in; again is harmless."""
 
+    def remaining(self) -> float:
+        """Return the seconds for which nobody else surely gets the right."""
+
     @property
     def held(self) -> bool:
-        """Whether this process still holds the right (a forked child does not)."""
+        """Whether an answer is this process's to save (a forked child's is not)."""
 
 
 class Storage(Protocol):
     """What the store needs of a place that keeps a login.
 
-    ``location`` names the place for people.
+    ``location`` names the place for people. A ``timeout`` is the seconds that a whole
+    call may take, waiting for others and for a network included; what lies on a local
+    disk waits for others only.
     """
 
     location: str
 
-    def read(self) -> Optional[Session]:
+    def shared_clock(self, clock: Clock) -> Clock:
+        """Return the one clock of all who use the place, made of this host's.
+
+        Args:
+            clock: Returns seconds since the epoch.
+        """
+
+    def read(self, timeout: float = READ_TIMEOUT) -> Optional[Session]:
         """Return the stored login, ``None`` for nobody."""
 
     def update(
@@ -60,7 +75,7 @@ class Storage(Protocol):
         Args:
             change: A pure function from what is stored to what shall be; it may run
                 again, and an error it raises leaves everything as it was.
-            timeout: Seconds to wait for others.
+            timeout: Seconds that it may take.
             catalog: The bytes of the catalog that the new session names; written
                 first unless they are there intact.
             replace: Whether ``change`` gets ``None`` for a login that cannot be read.
@@ -69,8 +84,18 @@ class Storage(Protocol):
             What is stored now.
         """
 
-    def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
+    def read_catalog(
+        self, digest: str, offset: int, size: int, timeout: float = READ_TIMEOUT
+    ) -> Optional[bytes]:
         """Return up to ``size`` bytes of a catalog, ``None`` if it is gone."""
 
-    def sole_refresher(self, timeout: float) -> Refresher:
-        """Wait up to ``timeout`` seconds to become the only one who may refresh."""
+    def sole_refresher(self, timeout: float, *, wait: bool = True) -> Refresher:
+        """Become the one who may refresh; who sends is decided by the mark.
+
+        Args:
+            timeout: Seconds that it may take.
+            wait: Whether to wait for somebody who is at it.
+        """
+
+    def describe(self, timeout: float) -> Mapping[str, str]:
+        """Say what there is to say of the place, in words by heading; may be nothing."""

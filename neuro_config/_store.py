@@ -34,6 +34,7 @@ from ._errors import (
     LoginChangedError,
     NotLoggedInError,
     StorageError,
+    StorageUnavailableError,
     StorageWriteError,
     SwitchOverriddenError,
 )
@@ -133,6 +134,7 @@ class ConfigStore(StoreView):
             self._directory = self._storage.location
         elif self._path is not None:
             self._directory = FileStorage(self._path).location
+        self._clock = self._storage.shared_clock(self._clock)
         _stores.add(self)
         try:
             self.reload()
@@ -445,7 +447,7 @@ class ConfigStore(StoreView):
         if self._clock() < snapshot.fresh_until:
             return snapshot.access_token
         call = self._call("token")
-        session = self._stored(call)
+        session = self._newest(call)
         now = self._clock()
         if type(at(session, now)) is TokenExpired:
             session = self._renew(call, session)
@@ -485,7 +487,12 @@ class ConfigStore(StoreView):
         return tuple(self._catalog("auth").origins)
 
     def _call(self, doing: str) -> _Call:
-        return _Call(doing, self._binding, Deadline(self._timeout))
+        deadline = Deadline(self._timeout)
+        if isinstance(self._binding.snapshot.error, StorageUnavailableError):
+            # It was away when the store was opened, so that is bound to nobody yet.
+            with self._rebinding:
+                self._bind(self._read(deadline))
+        return _Call(doing, self._binding, deadline)
 
     def _show(self, session: Optional[Session]) -> Snapshot:
         """Make the snapshot of what is stored, an answer that is not saved yet included."""
@@ -508,7 +515,7 @@ class ConfigStore(StoreView):
         location = self._storage.location
         with suppress(StorageError):  # it is used as if it were saved
             _unsaved.save(location, min(EARLY_TIMEOUT, deadline.remaining()))
-        return _unsaved.seen(location, self._storage.read())
+        return _unsaved.seen(location, self._storage.read(deadline.remaining()))
 
     @contextmanager
     def _noticing_logout(self, call: _Call) -> Iterator[None]:
@@ -521,6 +528,17 @@ class ConfigStore(StoreView):
     def _stored(self, call: _Call) -> Session:
         with self._noticing_logout(call):
             return same_login(self._read(call.deadline), call.login_id, call.doing)
+
+    def _newest(self, call: _Call) -> Session:
+        """Read; while the storage is away a token that is still valid will do."""
+        held = call.binding.snapshot.session
+        if held is None or type(at(held, self._clock())) is TokenExpired:
+            return self._stored(call)
+        early = Deadline(min(EARLY_TIMEOUT, call.deadline.remaining()))
+        try:
+            return self._stored(_Call(call.doing, call.binding, early))
+        except StorageUnavailableError as error:
+            return self._still_valid(held, error)
 
     def _revoke(self, auth: AuthConfig, refresh_token: str, deadline: Deadline) -> None:
         from ._refresh import logger
@@ -701,12 +719,15 @@ class ConfigStore(StoreView):
         except (NotLoggedInError, LoginChangedError):
             raise
         except ConfigError as error:
-            from ._refresh import failure_after, logger
+            return self._still_valid(session, error)
 
-            logger.warning("The token is still valid; refreshing it failed: %s", error)
-            # In memory too: the disk may be what failed.
-            failure = failure_after(session, self._clock(), error)
-            return attrs.evolve(session, refresh_failure=failure)
+    def _still_valid(self, session: Session, error: ConfigError) -> Session:
+        from ._refresh import failure_after, logger
+
+        logger.warning("The token is still valid; refreshing it failed: %s", error)
+        # In memory too: the disk may be what failed.
+        failure = failure_after(session, self._clock(), error)
+        return attrs.evolve(session, refresh_failure=failure)
 
 
 Config = ConfigStore  # its name in the reference

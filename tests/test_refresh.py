@@ -260,7 +260,9 @@ def test_failure_noted_at_the_last_moment(platform: Platform) -> None:
     clock = Clock(time.time())
 
     class Busy(MemoryStorage):
-        def sole_refresher(self, timeout: float) -> MemoryRefresher:
+        def sole_refresher(
+            self, timeout: float, *, wait: bool = True
+        ) -> MemoryRefresher:
             def fail(session: Optional[Session]) -> Optional[Session]:
                 assert session is not None
                 now = clock() - 1
@@ -268,7 +270,7 @@ def test_failure_noted_at_the_last_moment(platform: Platform) -> None:
                 return attrs.evolve(session, refresh_failure=failure)
 
             self.update(fail, timeout)
-            return super().sole_refresher(timeout)
+            return super().sole_refresher(timeout, wait=wait)
 
     store = ConfigStore(storage=Busy(), clock=clock)
     platform.log_in(store)
