@@ -13,18 +13,17 @@ written over it in place.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from ._catalog import digest_of
-from ._directory import SESSION, SESSION_LIMIT, Directory, catalog_name
-from ._errors import StorageError, StorageWriteError
+from ._directory import SESSION, Directory, catalog_name
+from ._errors import StorageError
 from ._locks import Lock
-from ._session import Session, decode, encode
-from ._storage import Change
+from ._session import Session
+from ._storage import Change, to_bytes
 
 RESERVE = 1 << 16  # bytes; an answer is some 3 KB
 KEEP_CATALOG = 24 * 3600.0  # seconds since a session named it last
@@ -170,7 +169,7 @@ def _commit(
     catalog: Optional[bytes],
     reserved: Optional[str],
 ) -> None:
-    data = None if new is None else _encode(storage, new)
+    data = None if new is None else to_bytes(new, storage.location)
     made = None if catalog is None else _write_catalog(storage, catalog)
     try:
         if new is None:
@@ -192,21 +191,6 @@ def _commit(
     if catalog is not None:
         named = {catalog_name(one.catalog) for one in (old.session, new) if one}
         _clean_up(storage, named)
-
-
-def _encode(storage: Directory, session: Session) -> bytes:
-    """Write a session to bytes that can be read again, or refuse it."""
-    try:
-        data = encode(session)
-        if len(data) <= SESSION_LIMIT and decode(data) == session:
-            return data
-    except ValueError:  # what came in a text or a number; it may be secret
-        pass
-    raise StorageWriteError(
-        storage.location,
-        "nothing was changed: the new login holds a value that could not be read again.",
-        errno.EINVAL,
-    )
 
 
 def _replace(

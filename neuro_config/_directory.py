@@ -16,19 +16,16 @@ import stat
 from typing import Optional, Union
 
 from ._errors import (
-    DamagedFileError,
-    NewerSchemaError,
     StorageError,
     StorageReadError,
     StorageWriteError,
     UnsafePathError,
     UnsupportedSystemError,
 )
-from ._session import NewerSchema, Session, Unreadable, decode
-from ._storage import READ_TIMEOUT, Clock
+from ._session import Session
+from ._storage import READ_TIMEOUT, SESSION_LIMIT, Clock, parse
 
 SESSION = "session.toml"
-SESSION_LIMIT = 1 << 20  # bytes; ours are about 3 KB
 
 ADVICE = {
     errno.ENOSPC: "no space is left. Free some, then try again.",
@@ -101,18 +98,7 @@ class Directory:
             DamagedFileError: They are no login.
             NewerSchemaError: A newer version wrote them.
         """
-        path = self.file(SESSION)
-        if not data or len(data) > SESSION_LIMIT:
-            reason = "is too big to be ours" if data else "is empty"
-            raise DamagedFileError(path, f"{reason}. {_MEND_SESSION}")
-        try:
-            return decode(data)
-        except Unreadable as error:
-            raise DamagedFileError(path, f"{error}. {_MEND_SESSION}") from None
-        except NewerSchema as error:
-            raise NewerSchemaError(
-                path, f"{error}. Update neuro_config here, or log in again."
-            ) from None
+        return parse(data, self.file(SESSION))
 
     def read_catalog(
         self, digest: str, offset: int, size: int, timeout: float = READ_TIMEOUT
@@ -194,11 +180,6 @@ class Directory:
 def catalog_name(digest: str) -> str:
     """Name the file of a catalog."""
     return f"catalog-{digest}.jsonl"
-
-
-_MEND_SESSION = (
-    "Log in again: that sets this file aside under another name, so nothing is lost."
-)
 
 
 def _read_all(fd: int, offset: int, size: int) -> bytes:

@@ -378,3 +378,8 @@ def _why(error: BaseException) -> str:
         told = str(error)  # of requests about files and of http.client about proxies
     said = f" ({words(told)})" if told else ""
     return f"{type(error).__name__}{said}"
+
+
+def cause_of(error: BaseException) -> str:
+    """Name the root of what requests and its like have raised, without a secret."""
+    return _why(_causes(error)[-1])

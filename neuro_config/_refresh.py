@@ -61,7 +61,9 @@ from ._unsaved import Unsaved
 FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
-RESCUE = 1.0  # seconds to save an answer that came to a process frozen past its deadline
+RESCUE = (
+    1.0  # seconds to save an answer that came to a process frozen past its deadline
+)
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
@@ -326,9 +328,7 @@ def _spend(
         left = min(NETWORK * deadline.remaining(), refresher.remaining())
         answer = client.refresh(auth, spent, Deadline(left))
     except SessionEndedError as error:
-        newest = same_login(
-            storage.read(deadline.remaining()), current.login_id, doing
-        )
+        newest = same_login(storage.read(deadline.remaining()), current.login_id, doing)
         if _is_newer(newest, current, clock()):
             return newest
         ended = SessionEndedError(error.code, error.description, _lost_at(current))

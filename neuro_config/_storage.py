@@ -6,9 +6,11 @@ the other.
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import Callable, Mapping, Optional
 
-from ._session import Session
+from ._errors import DamagedFileError, NewerSchemaError, StorageWriteError
+from ._session import NewerSchema, Session, Unreadable, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the class itself would cost the token path time for nothing
@@ -19,6 +21,7 @@ else:
 Change = Callable[[Optional[Session]], Optional[Session]]
 Clock = Callable[[], float]
 
+SESSION_LIMIT = 1 << 20  # bytes; ours are about 3 KB
 READ_TIMEOUT = 10.0  # seconds, of a read that belongs to no call with a deadline
 
 
@@ -99,3 +102,55 @@ class Storage(Protocol):
 
     def describe(self, timeout: float) -> Mapping[str, str]:
         """Say what there is to say of the place, in words by heading; may be nothing."""
+
+
+def parse(data: bytes, path: str) -> Session:
+    """Read a login from the bytes in which every storage keeps it.
+
+    Args:
+        data: What is stored.
+        path: Where, for errors.
+
+    Raises:
+        DamagedFileError: They are no login.
+        NewerSchemaError: A newer version wrote them.
+    """
+    if not data or len(data) > SESSION_LIMIT:
+        reason = "is too big to be ours" if data else "is empty"
+        raise DamagedFileError(path, f"{reason}. {_MEND_SESSION}")
+    try:
+        return decode(data)
+    except Unreadable as error:
+        raise DamagedFileError(path, f"{error}. {_MEND_SESSION}") from None
+    except NewerSchema as error:
+        raise NewerSchemaError(
+            path, f"{error}. Update neuro_config here, or log in again."
+        ) from None
+
+
+def to_bytes(session: Session, location: str) -> bytes:
+    """Write a login to bytes that ``parse`` reads back to the same, or refuse it.
+
+    Args:
+        session: The login.
+        location: Where it is to be stored, for errors.
+
+    Raises:
+        StorageWriteError: It holds a value that could not be read again.
+    """
+    try:
+        data = encode(session)
+        if len(data) <= SESSION_LIMIT and decode(data) == session:
+            return data
+    except ValueError:  # what came in a text or a number; it may be secret
+        pass
+    raise StorageWriteError(
+        location,
+        "nothing was changed: the new login holds a value that could not be read again.",
+        EINVAL,
+    )
+
+
+_MEND_SESSION = (
+    "Log in again: that sets this file aside under another name, so nothing is lost."
+)
