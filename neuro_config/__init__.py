@@ -68,6 +68,9 @@ if TYPE_CHECKING:
         UserConfigError as UserConfigError,
         WrongStateError as WrongStateError,
     )
+    from ._etcd import (
+        EtcdStorage as EtcdStorage,
+    )
     from ._files import (
         FileStorage as FileStorage,
     )
@@ -140,6 +143,7 @@ _MODULES: Dict[str, str] = {
     "DEFAULT_API_URL": "_store",
     "DamagedFileError": "_errors",
     "EnergySchedule": "_values",
+    "EtcdStorage": "_etcd",
     "FileStorage": "_files",
     "GPU": "_values",
     "ImportLoginError": "_errors",

@@ -26,6 +26,8 @@ from ._session import Session
 from ._storage import READ_TIMEOUT, SESSION_LIMIT, Clock, parse
 
 SESSION = "session.toml"
+PLACE = "NEUROMATION_CONFIG"  # the variable that names the directory, or a URL
+HOME = "~/.neuro"
 
 ADVICE = {
     errno.ENOSPC: "no space is left. Free some, then try again.",
@@ -54,7 +56,7 @@ class Directory:
     def __init__(
         self, path: Union[str, os.PathLike[str], None] = None, *, system: str = os.name
     ) -> None:
-        given = path or os.environ.get("NEUROMATION_CONFIG") or "~/.neuro"
+        given = path or os.environ.get(PLACE) or HOME
         expanded = os.path.expanduser(given)
         self.location = os.path.realpath(expanded)
         if expanded.startswith("~"):

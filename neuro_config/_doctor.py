@@ -49,6 +49,7 @@ from ._mounts import mount_of, parse_mounts
 from ._plugins import ConfigScope, Plugin, PluginManager, load_plugins
 from ._session import Session
 from ._states import TokenExpired, at, can_refresh, is_over, is_spent
+from ._storage import Storage
 from ._user_config import checked
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ OLD = 24 * 3600.0  # seconds; a half-written file of this age is nobody's any mo
 SET_ASIDE = 30 * OLD  # seconds after which a damaged login is not wanted any more
 SKEW = 30.0  # seconds that a clock may be wrong
 BAD_SKEW = 300.0  # seconds from which on tokens are misjudged
+READ_PATIENCE = 3.0  # seconds that a read may take
 LOCK_PATIENCE = 2.0  # seconds to wait for a lock before mending
 
 
@@ -102,6 +104,8 @@ class Patient:
         clock: Returns seconds since the epoch.
         open_session: Makes a ``requests.Session``, by default its class.
         mountinfo: The kernel's table of mounts.
+        storage: Where the login is, if it is in no directory.
+        checks: What is done, by default ``CHECKS``.
     """
 
     directory: Directory
@@ -111,6 +115,8 @@ class Patient:
     clock: Callable[[], float] = time.time
     open_session: Optional[Callable[[], requests.Session]] = None
     mountinfo: str = "/proc/self/mountinfo"
+    storage: Optional[Storage] = None
+    checks: Optional[Mapping[str, Check]] = None
     _manager: Optional[PluginManager] = attrs.field(default=None, init=False)
 
     @property
@@ -124,8 +130,23 @@ class Patient:
     def session(self) -> Optional[Session]:
         """Return the stored login, ``None`` also for one that cannot be read."""
         with contextlib.suppress(StorageError):
-            return self.directory.read()
+            return self.read()
         return None
+
+    def read(self) -> Optional[Session]:
+        """Return the stored login."""
+        return (self.storage or self.directory).read(READ_PATIENCE)
+
+    def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
+        """Return a part of a catalog."""
+        place = self.storage or self.directory
+        return place.read_catalog(digest, offset, size, READ_PATIENCE)
+
+    def file(self, name: str) -> str:
+        """Return where something of the login's is, for people."""
+        if self.storage is None:
+            return self.directory.file(name)
+        return f"{self.storage.location}/{name.partition('.')[0]}"
 
     def is_usable(self) -> bool:
         """Tell whether there is a directory, ours alone, and we can look into it."""
@@ -193,8 +214,8 @@ def cure(patient: Patient) -> Tuple[List[Examined], List[Mended]]:
 
 
 def _examined(patient: Patient) -> Iterator[List[Examined]]:
-    for name, check in CHECKS.items():
-        if not check.is_inside or patient.is_usable():
+    for name, check in (patient.checks or CHECKS).items():
+        if not check.is_inside or patient.storage is not None or patient.is_usable():
             yield [Examined(name, finding) for finding in _findings(check, patient)]
 
 
@@ -420,8 +441,8 @@ def _remove_leftovers(directory: Directory, lock: str, now: float, name: str) ->
 
 def check_login(patient: Patient) -> Iterator[Finding]:
     """Find out whether the login can be read, and is of use."""
-    session, now = patient.directory.read(), patient.clock()
-    path = patient.directory.file(SESSION)
+    session, now = patient.read(), patient.clock()
+    path = patient.file(SESSION)
     if session is None:
         yield Finding(Level.OK, "Nobody is logged in.")
         return
@@ -461,15 +482,15 @@ def check_login(patient: Patient) -> Iterator[Finding]:
 
 def check_catalog(patient: Patient) -> Iterator[Finding]:
     """Find out whether what the platform offers is stored as it was written."""
-    directory, session = patient.directory, patient.session()
+    session = patient.session()
     if session is None:
         yield Finding(Level.OK, "No login names one.")
         return
     digest = session.catalog
-    path = directory.file(catalog_name(digest))
+    path = patient.file(catalog_name(digest))
 
     def read(offset: int, size: int) -> bytes:
-        data = directory.read_catalog(digest, offset, size)
+        data = patient.read_catalog(digest, offset, size)
         if data is None:
             raise DamagedFileError(path, "is missing. Call fetch() to get it again.")
         return data

@@ -232,7 +232,9 @@ class EtcdStorage:
         success: List[Payload] = [
             put(self._commits, b"\n".join([*found.names, name][-COMMITS:])),
             *self._catalogs.note_use(
-                old and old.catalog, new and new.catalog, self._now()
+                None if old is None else old.catalog,
+                None if new is None else new.catalog,
+                self._now(),
             ),
         ]
         if catalog is not None:

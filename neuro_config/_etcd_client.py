@@ -41,6 +41,7 @@ from ._storage import Clock
 PASSWORD = "NEUROMATION_CONFIG_PASSWORD"  # noqa: S105 (the variable's name)
 PASSWORD_LIMIT = 1 << 12  # bytes
 ATTEMPT = 2.0  # seconds that one member has to answer, more in each further round
+SHORT = 0.1  # seconds, too few to tell anything of a member
 LONGEST_PAUSE = 0.5  # seconds between two tries
 ANSWER_LIMIT = 1 << 22  # bytes; a request has at most 1.5 MiB, base64 makes 2 of them
 
@@ -184,7 +185,8 @@ class EtcdClient:
             except _Refused as refused:
                 self._raise_refusal(refused, writes)
             except _Failed as failed:
-                failures[str(endpoint)] = str(failed)
+                if left > SHORT or not failures:  # else there was no time to fail well
+                    failures[str(endpoint)] = str(failed)
             if (
                 self._first % len(endpoints) == number
             ):  # and no other thread has moved on

@@ -47,14 +47,14 @@ class Health(NamedTuple):
 
     Args:
         members: Those that the URL names.
-        count: How many the cluster has, ``None`` where nobody tells.
+        size: How many the cluster has, ``None`` where nobody tells.
         alarms: Names of etcd's alarms, ``None`` where nobody tells.
         holder: Who refreshes, in words, ``None`` for nobody.
         trouble: Why the login's keys cannot be read; empty if they can.
     """
 
     members: Tuple[Member, ...]
-    count: Optional[int]
+    size: Optional[int]
     alarms: Optional[Tuple[str, ...]]
     holder: Optional[str]
     trouble: str

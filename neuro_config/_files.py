@@ -1,15 +1,17 @@
-"""``FileStorage``: the ``Storage`` that is a directory.
+"""``FileStorage``: the ``Storage`` that is a directory; and what a path or a URL opens.
 
-Its writing half is loaded when something is written.
+Its writing half is loaded when something is written, and what a URL needs when there is
+one.
 """
 
 from __future__ import annotations
 
-from typing import Mapping, Optional
+import os
+from typing import Mapping, NamedTuple, Optional, Union
 
-from ._directory import Directory
+from ._directory import HOME, PLACE, Directory
 from ._session import Session
-from ._storage import Change, Refresher
+from ._storage import Change, Refresher, Storage
 
 
 class FileStorage(Directory):
@@ -56,3 +58,35 @@ class FileStorage(Directory):
     def describe(self, timeout: float) -> Mapping[str, str]:
         """Say nothing: the location of a directory says it all."""
         return {}
+
+
+class Opened(NamedTuple):
+    """What a path or a URL names.
+
+    Args:
+        storage: Where the login is.
+        directory: Where the user's own files are.
+    """
+
+    storage: Storage
+    directory: Directory
+
+
+def open_storage(path: Union[str, os.PathLike[str], None] = None) -> Opened:
+    """Open what a path or a URL names; nothing is read yet.
+
+    Args:
+        path: A directory or the URL of a storage; else ``$NEUROMATION_CONFIG``, else
+            ``~/.neuro``, where the user's own files are in the case of a URL, too.
+
+    Raises:
+        StorageURLError: It names no storage that can be used here.
+        UnsafePathError, UnsupportedSystemError: As ``FileStorage``.
+    """
+    place = os.fspath(path or os.environ.get(PLACE) or HOME)
+    if "://" not in place and not place.startswith("etcd+"):
+        directory = FileStorage(place)
+        return Opened(directory, directory)
+    from ._etcd import EtcdStorage
+
+    return Opened(EtcdStorage(place), Directory(HOME))

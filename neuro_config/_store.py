@@ -38,7 +38,7 @@ from ._errors import (
     StorageWriteError,
     SwitchOverriddenError,
 )
-from ._files import FileStorage
+from ._files import open_storage
 from ._local import LocalChoice, read_local_choice
 from ._session import AuthConfig, Choice, Secret, Session
 from ._states import (
@@ -106,7 +106,8 @@ class ConfigStore(StoreView):
     as they were. A refresh on the way is noted, and its token kept.
 
     Args:
-        path: The directory; else ``$NEUROMATION_CONFIG``, else ``~/.neuro``.
+        path: The directory, or the URL of a storage (``EtcdStorage``); else
+            ``$NEUROMATION_CONFIG``, else ``~/.neuro``.
         storage: Where to keep the login instead of a directory.
         clock: Returns seconds since the epoch.
         http: A ``requests.Session`` with the caller's adapters, proxies and
@@ -117,6 +118,7 @@ class ConfigStore(StoreView):
 
     Raises:
         UnsupportedSystemError: Not a POSIX system.
+        StorageURLError: The URL names no storage that can be used here.
     """
 
     _http: Optional[requests.Session] = attrs.field(default=None, kw_only=True)
@@ -130,14 +132,15 @@ class ConfigStore(StoreView):
 
     def __attrs_post_init__(self) -> None:
         if self._storage is None:
-            self._storage = FileStorage(self._path)
-            self._directory = self._storage.location
+            self._storage, directory = open_storage(self._path)
+            self._directory = directory.location
         elif self._path is not None:
-            self._directory = FileStorage(self._path).location
+            self._directory = open_storage(self._path).directory.location
         self._clock = self._storage.shared_clock(self._clock)
         _stores.add(self)
         try:
-            self.reload()
+            # A shorter wait: who asks for something afterwards waits anew.
+            self._reload(Deadline(min(EARLY_TIMEOUT, self._timeout)))
         except StorageError as error:
             self._binding = Binding(Snapshot(None, read_local_choice(), error))
 
@@ -149,8 +152,7 @@ class ConfigStore(StoreView):
         Raises:
             StorageError: It cannot be read; the snapshot stays.
         """
-        with self._rebinding:
-            self._bind(self._read(Deadline(self._timeout)))
+        self._reload(Deadline(self._timeout))
 
     def login(
         self,
@@ -490,8 +492,7 @@ class ConfigStore(StoreView):
         deadline = Deadline(self._timeout)
         if isinstance(self._binding.snapshot.error, StorageUnavailableError):
             # It was away when the store was opened, so that is bound to nobody yet.
-            with self._rebinding:
-                self._bind(self._read(deadline))
+            self._reload(deadline)
         return _Call(doing, self._binding, deadline)
 
     def _show(self, session: Optional[Session]) -> Snapshot:
@@ -504,6 +505,10 @@ class ConfigStore(StoreView):
         return Snapshot(
             _unsaved.seen(location, session), local, look_again_at=look_again_at
         )
+
+    def _reload(self, deadline: Deadline) -> None:
+        with self._rebinding:
+            self._bind(self._read(deadline))
 
     def _bind(self, session: Optional[Session]) -> None:
         self._binding = Binding(self._show(session))

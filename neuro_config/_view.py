@@ -158,10 +158,15 @@ class StoreView:
 
     @property
     def path(self) -> Path:
-        """The directory, resolved."""
+        """The directory, resolved; where there is none, what ``location`` says."""
         from pathlib import Path
 
         return Path(self._storage.location)
+
+    @property
+    def location(self) -> str:
+        """Where the login is, for people: the directory, or a URL without its user."""
+        return self._storage.location
 
     @property
     def username(self) -> str:

@@ -58,7 +58,8 @@ class AsyncConfigStore(AsyncStore):
     closes it as well. Tasks may share a store, and so may loops in several threads.
 
     Args:
-        path: The directory; else ``$NEUROMATION_CONFIG``, else ``~/.neuro``.
+        path: The directory, or the URL of a storage (``EtcdStorage``); else
+            ``$NEUROMATION_CONFIG``, else ``~/.neuro``.
         storage: Where to keep the login instead of a directory.
         clock: Returns seconds since the epoch.
         http: A ``requests.Session`` with the caller's adapters, proxies and
@@ -69,6 +70,7 @@ class AsyncConfigStore(AsyncStore):
 
     Raises:
         UnsupportedSystemError: Not a POSIX system.
+        StorageURLError: The URL names no storage that can be used here.
     """
 
     def __init__(
@@ -365,8 +367,13 @@ class AsyncConfigStore(AsyncStore):
 
     @property
     def path(self) -> Path:
-        """The directory, resolved."""
+        """The directory, resolved; where there is none, what ``location`` says."""
         return self._view.path
+
+    @property
+    def location(self) -> str:
+        """Where the login is, for people: the directory, or a URL without its user."""
+        return self._view.location
 
     @property
     def username(self) -> str:

@@ -23,7 +23,7 @@ from samples import (
 
 from neuro_config._catalog import digest_of
 from neuro_config._commit import KEEP_CATALOG, RESERVE
-from neuro_config._directory import SESSION, SESSION_LIMIT, catalog_name
+from neuro_config._directory import SESSION, catalog_name
 from neuro_config._errors import (
     DamagedFileError,
     LockTimeoutError,
@@ -33,7 +33,7 @@ from neuro_config._errors import (
 )
 from neuro_config._files import FileStorage
 from neuro_config._session import Session, encode
-from neuro_config._storage import Change
+from neuro_config._storage import SESSION_LIMIT, Change
 
 ANN = session("ann", "first")
 BOB = session("bob", "second")

@@ -16,7 +16,7 @@ from samples import (
     session,
 )
 
-from neuro_config._directory import SESSION, SESSION_LIMIT
+from neuro_config._directory import SESSION
 from neuro_config._errors import (
     DamagedFileError,
     NewerSchemaError,
@@ -28,6 +28,7 @@ from neuro_config._errors import (
 )
 from neuro_config._files import FileStorage
 from neuro_config._session import encode
+from neuro_config._storage import SESSION_LIMIT
 
 ANN = session("ann")
 

@@ -36,10 +36,19 @@ LAYERS = [
     "_directory",
     "_locks",
     "_commit",
-    "_files",
     "_memory",
     "_guard",
     "_http",
+    "_etcd_url",
+    "_etcd_keys",
+    "_etcd_clock",
+    "_etcd_client",
+    "_etcd_catalogs",
+    "_etcd_refresher",
+    "_etcd_health",
+    "_etcd",
+    "_files",
+    "_move",
     "_platform",
     "_local",
     "_plugins",
@@ -65,6 +74,7 @@ LAYERS = [
     "_mounts",
     "_skew",
     "_doctor",
+    "_etcd_doctor",
     "_http_session",
     "_client",
     "_aio",
@@ -78,6 +88,7 @@ PACKAGES = {"testing", "_cli"}
 PURE = [
     "_errors", "_session", "_states", "_values", "_convert", "_wire", "_payload",
     "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
+    "_etcd_url", "_etcd_keys",
 ]  # fmt: skip
 # What a pure module must not have: the doors to the disk, the network and the clock.
 DOORS = {

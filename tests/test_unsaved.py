@@ -28,6 +28,9 @@ class Refresher:
     def release(self) -> None:
         self.held = False
 
+    def remaining(self) -> float:
+        return 0.0
+
 
 def test_saved() -> None:
     """A saved answer is forgotten and its right to refresh let go; once is enough."""

@@ -32,6 +32,7 @@ COMMANDS: Dict[str, str] = {
     "user-config": "user_config",
     "import": "import_login",
     "doctor": "doctor",
+    "storage": "storage",
     "docker": "docker",
     "demo": "demo",
 }

@@ -91,8 +91,9 @@ def options() -> List[click.Parameter]:
     common: Dict[str, Any] = {"callback": _remember, "expose_value": False}
     path = click.Option(
         ["--path"],
-        metavar="DIR",
-        help="The directory; else $NEUROMATION_CONFIG, else ~/.neuro.",
+        metavar="PLACE",
+        help="A directory or a URL (etcd+https://...); else $NEUROMATION_CONFIG, else "
+        "~/.neuro.",
         shell_complete=_folders,
         **common,
     )

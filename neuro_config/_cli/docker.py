@@ -38,9 +38,9 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
     import os
     import shutil
 
-    from neuro_config._directory import Directory
     from neuro_config._docker import PROGRAM, registry_hosts
     from neuro_config._docker_config import config_file, install
+    from neuro_config._files import open_storage
 
     store = settings.store()
     hosts = registry_hosts(store)
@@ -63,7 +63,7 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
             f"docker will not find {PROGRAM}: put the directory of neuro-config's own "
             "program into the PATH that docker runs with."
         )
-    if Directory().location != str(store.path):
+    if open_storage().storage.location != store.location:
         settings.note(
             "docker has to be run with NEUROMATION_CONFIG="
             f"{shown(os.path.abspath(store.path))}, because the helper "

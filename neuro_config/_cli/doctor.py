@@ -10,7 +10,7 @@ from neuro_config._cli._base import Command, ExitCode, Settings, table, words_of
 from neuro_config._errors import ConfigError
 
 if TYPE_CHECKING:
-    from neuro_config._doctor import Examined, Mended
+    from neuro_config._doctor import Examined, Mended, Patient
 
 
 @click.command(cls=Command)
@@ -24,11 +24,10 @@ def command(context: click.Context, is_fixing: bool) -> None:
     12.
     """
     from neuro_config import _store
-    from neuro_config._directory import Directory
-    from neuro_config._doctor import Level, Patient, cure, examine
+    from neuro_config._doctor import Level, cure, examine
 
     settings = context.ensure_object(Settings)
-    patient = Patient(Directory(settings.path), _store.DEFAULT_API_URL)
+    patient = _patient(settings.path, _store.DEFAULT_API_URL)
     found, outcomes = cure(patient) if is_fixing else (examine(patient), [])
     # The very objects: two findings may say the same.
     mended = {id(one.finding): one for one in outcomes}
@@ -45,6 +44,20 @@ def command(context: click.Context, is_fixing: bool) -> None:
     states = [_state(one, mended) for one in found]
     if any(level not in (Level.OK.value, "mended") for level, _ in states):
         context.exit(ExitCode.PROBLEMS)
+
+
+def _patient(path: Optional[str], api_url: str) -> Patient:
+    from neuro_config._doctor import Patient
+    from neuro_config._files import open_storage
+
+    storage, directory = open_storage(path)
+    if storage.location == directory.location:
+        return Patient(directory, api_url)
+    from neuro_config._etcd import EtcdStorage
+    from neuro_config._etcd_doctor import checks_of
+
+    assert isinstance(storage, EtcdStorage)
+    return Patient(directory, api_url, storage=storage, checks=checks_of(storage))
 
 
 Outcomes = Mapping[int, "Mended"]

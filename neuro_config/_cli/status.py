@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from neuro_config import Session
 
+PATIENCE = 3.0  # seconds, to ask the storage how it is
 KINDS = ("cluster", "org", "project")
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
@@ -40,8 +41,11 @@ def command(settings: Settings) -> None:
         **dict.fromkeys(KINDS),
         "token": None,
         "local_file": why.local_file,
-        "storage": str(store.path),
+        "storage": store.location,
     }
+    details = dict(store._storage.describe(PATIENCE))
+    if details:
+        data["storage_details"] = details
     if session is not None:
         data["username"] = session.username
         data["api_url"] = session.api_url
@@ -81,16 +85,16 @@ def _table(data: Dict[str, Any]) -> Table:
 
 
 def _rows(data: Dict[str, Any]) -> List[Row]:
-    storage = ("Storage", _short(data["storage"]), "")
+    storage = [("Storage", _short(data["storage"]), "")]
+    for heading, words in data.get("storage_details", {}).items():
+        storage.append((heading, words, ""))
     if data["username"] is None:
-        return [
-            ("User", "nobody is logged in", "log in with: neuro-config login"),
-            storage,
-        ]
+        nobody = ("User", "nobody is logged in", "log in with: neuro-config login")
+        return [nobody, *storage]
     rows = [("User", data["username"], ""), ("Platform", data["api_url"], "")]
     for kind in KINDS:
         rows.append((kind.capitalize(), *_named(kind, data[kind], data["local_file"])))
-    return [*rows, *_life(data["token"]), storage]
+    return [*rows, *_life(data["token"]), *storage]
 
 
 def _named(

@@ -111,20 +111,20 @@ def unset_command(settings: Settings, key: str, local: bool) -> None:
 
 
 def _user_file(settings: Settings) -> str:
-    from neuro_config._directory import Directory
+    from neuro_config._files import open_storage
 
-    return Directory(settings.path).file("user.toml")
+    return open_storage(settings.path).directory.file("user.toml")
 
 
 def _file(settings: Settings, local: bool) -> Tuple[str, ConfigScope]:
-    from neuro_config._directory import Directory
+    from neuro_config._files import open_storage
     from neuro_config._local import find_local_file, find_project_root
     from neuro_config._plugins import ConfigScope
 
     if local:
         path = find_local_file() or str(find_project_root())  # which says what to do
         return path, ConfigScope.LOCAL
-    directory = Directory(settings.path)
+    directory = open_storage(settings.path).directory
     directory.check_directory()
     return directory.file("user.toml"), ConfigScope.GLOBAL
 
