@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import pytest
 import requests
@@ -37,6 +37,21 @@ def free_ports(count: int) -> List[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+class TLS(NamedTuple):
+    """Files of certificates: the server's, the authority's, a client's and its key."""
+
+    server: Tuple[str, str]
+    ca: str
+    client: Optional[Tuple[str, str]] = None
+
+    def options(self) -> List[str]:
+        certificate, key = self.server
+        options = ["--cert-file", certificate, "--key-file", key]
+        if self.client is not None:
+            options += ["--client-cert-auth", "--trusted-ca-file", self.ca]
+        return options
+
+
 class Member:
     """One server of a cluster, and its folder.
 
@@ -46,12 +61,16 @@ class Member:
         client: Its URL for clients.
     """
 
-    def __init__(self, name: str, command: List[str], client: str, log: Path) -> None:
+    def __init__(
+        self, name: str, command: List[str], client: str, log: Path, tls: Optional[TLS]
+    ) -> None:
         self.name = name
+        self._tls = tls
         self.client = client
         self._command = command
         self._log = log
         self._process: Optional[subprocess.Popen[bytes]] = None
+        self.headers: Dict[str, str] = {}
 
     def start(self) -> None:
         """Start it, or start it again with what it has on its disk."""
@@ -83,6 +102,10 @@ class Member:
         """Ask it by HTTP, as an administrator."""
         with requests.Session() as http:
             http.trust_env = False
+            if self._tls is not None:
+                http.verify = self._tls.ca
+                http.cert = self._tls.client
+            http.headers.update(self.headers)
             answer = http.post(f"{self.client}/v3/{path}", json=fields, timeout=5)
             answer.raise_for_status()
             found: Dict[str, Any] = answer.json()
@@ -98,9 +121,12 @@ class Cluster:
         options: More of etcd's.
     """
 
-    def __init__(self, folder: Path, count: int = 1, *options: str) -> None:
+    def __init__(
+        self, folder: Path, count: int, *options: str, tls: Optional[TLS] = None
+    ) -> None:
+        scheme = "http" if tls is None else "https"
         ports = free_ports(2 * count)
-        clients = [f"http://127.0.0.1:{port}" for port in ports[:count]]
+        clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:count]]
         peers = [f"http://127.0.0.1:{port}" for port in ports[count:]]
         everybody = ",".join(f"n{n}={peer}" for n, peer in enumerate(peers))
         self.members: List[Member] = []
@@ -117,11 +143,11 @@ class Cluster:
                 "initial-cluster": everybody,
                 "log-level": "error",
             }
-            command = ["etcd"]
+            command = ["etcd"] if tls is None else ["etcd", *tls.options()]
             for name, value in arguments.items():
                 command += [f"--{name}", value]
             self.members.append(
-                Member(f"n{n}", [*command, *options], client, folder / f"n{n}.log")
+                Member(f"n{n}", [*command, *options], client, folder / f"n{n}.log", tls)
             )
         for member in self.members:
             member.start()
@@ -129,7 +155,8 @@ class Cluster:
     def url(self, prefix: str = "neuro") -> str:
         """The URL of a storage in this cluster."""
         hosts = ",".join(one.client.partition("://")[2] for one in self.members)
-        return f"etcd+http://{hosts}/{prefix}"
+        scheme = self.members[0].client.partition("://")[0]
+        return f"etcd+{scheme}://{hosts}/{prefix}"
 
     def wait(self) -> None:
         """Wait until every member that is up can be written through."""
@@ -161,11 +188,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(count: int = 1, *options: str) -> Iterator[Cluster]:
+def running(
+    count: int = 1, *options: str, tls: Optional[TLS] = None
+) -> Iterator[Cluster]:
     """Run a cluster whose disks are not forced: members die, the machine does not."""
     require_etcd()
     with tempfile.TemporaryDirectory(prefix="etcd-") as folder:
-        cluster = Cluster(Path(folder), count, "--unsafe-no-fsync", *options)
+        cluster = Cluster(Path(folder), count, "--unsafe-no-fsync", *options, tls=tls)
         try:
             cluster.wait()
             yield cluster

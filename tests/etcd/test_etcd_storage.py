@@ -35,6 +35,7 @@ from neuro_config._catalog import digest_of
 from neuro_config._deadline import Deadline
 from neuro_config._etcd_keys import after, put, text_of
 from neuro_config._session import encode
+from neuro_config._storage import READ_TIMEOUT, Change
 
 ANN = session("ann", "first")
 BOB = session("bob", "second")
@@ -63,7 +64,7 @@ def remove(cluster: Cluster, storage: EtcdStorage, name: str) -> None:
     cluster.members[0].post("kv/deleterange", key=text_of(key(storage, name)))
 
 
-def set_to(new: Optional[Session]) -> Any:
+def set_to(new: Optional[Session]) -> Change:
     return lambda old: new
 
 
@@ -169,7 +170,7 @@ def test_what_a_change_reads_ends_with_it(
 
     with pytest.raises(StorageUnavailableError):
         far.update(change, 1.0)
-    assert time.monotonic() - begun < _etcd.READ_TIMEOUT / 2
+    assert time.monotonic() - begun < READ_TIMEOUT / 2
     assert ANN == storage.read()
 
 
