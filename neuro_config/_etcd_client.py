@@ -41,13 +41,15 @@ from ._storage import Clock
 PASSWORD = "NEUROMATION_CONFIG_PASSWORD"  # noqa: S105 (the variable's name)
 PASSWORD_LIMIT = 1 << 12  # bytes
 ATTEMPT = 2.0  # seconds that one member has to answer, more in each further round
-SHORT = 0.1  # seconds, too few to tell anything of a member
 LONGEST_PAUSE = 0.5  # seconds between two tries
 ANSWER_LIMIT = 1 << 22  # bytes; a request has at most 1.5 MiB, base64 makes 2 of them
 
 # gRPC's codes (https://grpc.io/docs/guides/status-codes/) after which nothing happened.
 INVALID_ARGUMENT, NOT_FOUND, DENIED, EXHAUSTED, UNAUTHENTICATED = 3, 5, 7, 8, 16
 _DEFINITE = {INVALID_ARGUMENT, NOT_FOUND, DENIED, EXHAUSTED, 9, 11, 12, UNAUTHENTICATED}
+
+# What stays as it is, however often one asks.
+_HOPELESS = ("SSLCertVerificationError", "OSError (Could not find")
 
 
 class OutcomeUnknown(Exception):
@@ -185,16 +187,17 @@ class EtcdClient:
             except _Refused as refused:
                 self._raise_refusal(refused, writes)
             except _Failed as failed:
-                if left > SHORT or not failures:  # else there was no time to fail well
-                    failures[str(endpoint)] = str(failed)
-            if (
-                self._first % len(endpoints) == number
-            ):  # and no other thread has moved on
+                if left >= ATTEMPT or str(endpoint) not in failures:
+                    failures[str(endpoint)] = str(failed)  # else it had little time
+            if self._first % len(endpoints) == number:  # no other thread has moved on
                 self._first = number + 1
             tries += 1
             if not repeat:
                 raise OutcomeUnknown(_listed(failures))
-            if not deadline.remaining():
+            is_hopeless = all(
+                failures.get(str(one), "").startswith(_HOPELESS) for one in endpoints
+            )
+            if is_hopeless or not deadline.remaining():
                 raise self.unavailable(_listed(failures), deadline)
             if tries % len(endpoints) == 0:
                 pause = min(0.02 * 2**rounds, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
