@@ -1,0 +1,80 @@
+"""A host of a fleet: a process with a store of its own that does what stdin says.
+
+``fleet_host.py URL OFFSET TIMEOUT LEASE``: the offset is by how many seconds its clock is
+wrong, the lease that of its right to refresh. A line is an action of ``zygote.act``, answered by ``[result, error, seconds]``; or
+``count N``, N changes of a number in the login, answered by ``{"acked", "unknown",
+"longest"}``: how many were acknowledged, how many may have been made, and the longest
+time that one took.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import attrs
+
+sys.path.append(str(Path(__file__).parents[1] / "processes"))
+
+from zygote import act
+
+from neuro_config import (
+    ConfigError,
+    ConfigStore,
+    Session,
+    StorageUnavailableError,
+    _etcd_refresher,
+)
+from neuro_config._storage import Storage
+
+
+def increment(session: Optional[Session]) -> Optional[Session]:
+    """Count one up, where nothing else looks."""
+    assert session is not None
+    assert session.auth is not None
+    number = int(session.auth.success_redirect_url or 0) + 1
+    auth = attrs.evolve(session.auth, success_redirect_url=str(number))
+    return attrs.evolve(session, auth=auth)
+
+
+def count(storage: Storage, times: int, timeout: float) -> Dict[str, Any]:
+    """Count up some times."""
+    acked, unknown, longest = 0, 0, 0.0
+    for _ in range(times):
+        begun = time.monotonic()
+        try:
+            storage.update(increment, timeout)
+            acked += 1
+        except StorageUnavailableError as error:
+            unknown += "not known" in str(error)
+        longest = max(longest, time.monotonic() - begun)
+    return {"acked": acked, "unknown": unknown, "longest": longest}
+
+
+def main() -> None:
+    """Do as told until stdin ends."""
+    logging.disable(logging.WARNING)
+    url, offset, timeout = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+    _etcd_refresher.LEASE = int(sys.argv[4])
+    store = ConfigStore(url, clock=lambda: time.time() + offset, timeout=timeout)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        begun = time.monotonic()
+        name, _, argument = line.strip().partition(" ")
+        answer: object
+        if name == "count":
+            answer = count(store._storage, int(argument), timeout)
+        else:
+            try:
+                answer = [act(store, name), None, time.monotonic() - begun]
+            except ConfigError as error:
+                answer = [None, type(error).__name__, time.monotonic() - begun]
+        print(json.dumps(answer, default=str), flush=True)
+
+
+if __name__ == "__main__":
+    main()
