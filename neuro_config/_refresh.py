@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Union
 
 from . import _unsaved
 from ._deadline import Deadline
@@ -37,6 +37,7 @@ from ._errors import (
     RefreshPendingError,
     SessionEndedError,
     StorageError,
+    StorageUnavailableError,
 )
 from ._guard import shown
 from ._platform import PlatformClient
@@ -61,9 +62,8 @@ from ._unsaved import Unsaved
 FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
-RESCUE = (
-    1.0  # seconds to save an answer that came to a process frozen past its deadline
-)
+RESCUE = 1.0  # seconds to save an answer, where a freeze has used up the deadline
+LOOK = 0.5  # seconds to wait for the right before one looks for the token
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
@@ -111,15 +111,12 @@ def renew(
     # While an answer waits to be saved this very process holds the right to refresh.
     _unsaved.save(storage.location, deadline.remaining())
     while True:
-        try:
-            refresher = storage.sole_refresher(deadline.remaining(), wait=not early)
-        except LockTimeoutError:
-            if early:
-                return held
-            raise
+        taken = _refresher_or_token(storage, clock, held, doing, deadline, early)
+        if isinstance(taken, Session):
+            return taken
         try:
             return _renew_alone(
-                storage, client, clock, held, refresher, started, doing, deadline, early
+                storage, client, clock, held, taken, started, doing, deadline, early
             )
         except _Overtaken:
             if early:
@@ -128,6 +125,39 @@ def renew(
                 raise LockTimeoutError(
                     storage.location, "others, which were faster", deadline.seconds
                 ) from None
+
+
+def _refresher_or_token(
+    storage: Storage,
+    clock: Callable[[], float],
+    held: Session,
+    doing: str,
+    deadline: Deadline,
+    early: bool,
+) -> Union[Refresher, Session]:
+    """Get the right to refresh, or the token of whoever has it.
+
+    Who waits looks now and then whether the token is there: a right that its holder
+    could not give back, because a cluster chose another leader, holds nobody up.
+    """
+    if early:
+        try:
+            return storage.sole_refresher(deadline.remaining(), wait=False)
+        except LockTimeoutError:
+            return held
+    while True:
+        try:
+            return storage.sole_refresher(min(LOOK, deadline.remaining()))
+        except LockTimeoutError as error:
+            if not deadline.remaining():
+                waited = deadline.seconds
+                raise LockTimeoutError(error.path, error.holder, waited) from None
+        except StorageUnavailableError:
+            if not deadline.remaining():
+                raise
+        newest = same_login(storage.read(deadline.remaining()), held.login_id, doing)
+        if _is_newer(newest, held, clock()):
+            return newest
 
 
 def _renew_alone(
