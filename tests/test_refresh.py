@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import threading
 import time
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import attrs
 import pytest
@@ -14,19 +16,27 @@ from common import Clock, Login, in_thread, passed, wait_for_the_request
 from neuro_config import (
     AuthError,
     ConfigStore,
+    ConnectionFailedError,
     FileStorage,
+    LockTimeoutError,
     LoggedOut,
     MemoryStorage,
     NotLoggedInError,
     RefreshFailedError,
     RefreshFailure,
+    RefreshMark,
+    RefreshPendingError,
     Session,
     SessionEndedError,
+    StorageUnavailableError,
     StorageWriteError,
     Token,
 )
+from neuro_config._deadline import Deadline
 from neuro_config._memory import MemoryRefresher
-from neuro_config._refresh import failure_after, in_words, token_from
+from neuro_config._platform import PlatformClient
+from neuro_config._refresh import RESCUE, failure_after, in_words, renew, token_from
+from neuro_config._session import hash_of
 from neuro_config._storage import Change
 from neuro_config.testing import Platform
 
@@ -404,3 +414,274 @@ def test_expires_in(expires_in: object, expires_at: Optional[float]) -> None:
 def test_in_words() -> None:
     """Times are told in UTC."""
     assert "1970-01-01 00:00:01 UTC" == in_words(1.9)
+
+
+class Leased(MemoryStorage):
+    """A storage whose right to refresh has ended for its holder before he uses it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_mark: List[Callable[[], object]] = []
+        self.left = math.inf
+        self.timeouts: List[float] = []
+
+    def sole_refresher(self, timeout: float, *, wait: bool = True) -> MemoryRefresher:
+        refresher = Lease(self, super().sole_refresher(timeout, wait=wait))
+        refresher.lose()
+        return refresher
+
+    def update(
+        self,
+        change: Change,
+        timeout: float,
+        *,
+        catalog: Optional[bytes] = None,
+        replace: bool = False,
+    ) -> Optional[Session]:
+        if self.before_mark:
+            self.before_mark.pop(0)()
+        self.timeouts.append(timeout)
+        return super().update(change, timeout, catalog=catalog, replace=replace)
+
+
+class Lease(MemoryRefresher):
+    """A right that others can have, too, by now."""
+
+    def __init__(self, storage: Leased, right: MemoryRefresher) -> None:
+        super().__init__(storage, storage._refresh)
+        self._right = right
+        self._leased = storage
+
+    def lose(self) -> None:
+        self._right.release()
+        self._lock = None
+
+    def remaining(self) -> float:
+        return self._leased.left
+
+
+@pytest.fixture
+def leased() -> Leased:
+    return Leased()
+
+
+def sent(platform: Platform) -> int:
+    return platform.count("token", grant_type="refresh_token")
+
+
+def test_overtaken_by_a_refresh(platform: Platform, leased: Leased) -> None:
+    """Who lost the right before the mark sends nothing, and takes the other's token."""
+    first, second = ConfigStore(storage=leased), ConfigStore(storage=leased)
+    platform.log_in(first)
+    second.reload()
+    leased.before_mark = [second.refresh_token]
+    first.refresh_token()
+    assert first.token() == second.token()
+    assert 1 == sent(platform)
+    assert 0 == platform.count(reuse_detected=True)
+
+
+def test_overtaken_early(platform: Platform, leased: Leased) -> None:
+    """An early refresh that is overtaken is left to the other, at once."""
+    clock = Clock(time.time())
+    first = ConfigStore(storage=leased, clock=clock)
+    second = ConfigStore(storage=leased, clock=clock)
+    platform.log_in(first)
+    second.reload()
+    valid = first.token()
+    clock.now += 3000
+    leased.before_mark = [second.refresh_token]
+    assert valid == first.token()
+    assert valid != second.token()
+    assert 1 == sent(platform)
+
+
+def test_overtaken_by_a_mark(platform: Platform, leased: Leased) -> None:
+    """A mark that is newer than what was read is not written over: its owner sends."""
+    store = ConfigStore(storage=leased)
+    platform.log_in(store)
+    session = leased.read()
+    assert session is not None
+    assert session.token.refresh_token is not None
+    theirs = RefreshMark(hash_of(session.token.refresh_token), time.time())
+    marked = attrs.evolve(session, refresh_sent=theirs)
+    leased.before_mark = [lambda: setattr(leased, "_session", marked)]
+    with pytest.raises(RefreshPendingError):
+        store.refresh_token()
+    assert 0 == sent(platform)
+    assert marked == leased.read()
+
+
+def test_overtaken_until_the_deadline(platform: Platform, leased: Leased) -> None:
+    """Who is overtaken until his time is over is told so, and has sent nothing."""
+    store = ConfigStore(storage=leased, timeout=0.3)
+    platform.log_in(ConfigStore(storage=leased))
+    store.reload()
+
+    def change() -> None:
+        session = leased.read()
+        assert session is not None
+        token = attrs.evolve(session.token, obtained_at=time.time())
+        leased._session = attrs.evolve(session, token=token)
+        time.sleep(0.05)
+        leased.before_mark.append(change)
+
+    change()
+    with pytest.raises(LockTimeoutError, match="faster"):
+        store.refresh_token()
+    assert 0 == sent(platform)
+
+
+def test_a_right_that_is_over(platform: Platform, leased: Leased) -> None:
+    """Who has no time left with the right sends nothing, and takes the mark away."""
+    store = ConfigStore(storage=leased)
+    platform.log_in(store)
+    leased.left = 0.0
+    with pytest.raises(ConnectionFailedError):
+        store.refresh_token()
+    session = leased.read()
+    assert session is not None
+    assert None is session.refresh_sent
+    assert 0 == sent(platform)
+
+
+@pytest.mark.parametrize("is_refreshed", [True, False])
+def test_a_failure_of_who_lost_the_right(
+    platform: Platform, leased: Leased, is_refreshed: bool
+) -> None:
+    """A failure takes no other mark away, and a newer token is the answer."""
+    first, second = ConfigStore(storage=leased), ConfigStore(storage=leased)
+    platform.log_in(first)
+    second.reload()
+    theirs = RefreshMark("0" * 64, time.time(), 7)
+
+    def others() -> None:
+        platform.faults.reset()
+        if is_refreshed:
+            leased._session = refreshed
+        else:
+            session = leased.read()
+            leased._session = session and attrs.evolve(session, refresh_sent=theirs)
+
+    before = leased.read()
+    assert before is not None
+    refreshed = attrs.evolve(
+        before, token=attrs.evolve(before.token, access_token="theirs")
+    )
+    platform.faults.token.answer(429, {"error": "slow_down"}, count=1)
+    leased.before_mark = [lambda: None, others]
+    if is_refreshed:
+        first.refresh_token()
+        assert "theirs" == first.token()
+    else:
+        with pytest.raises(AuthError):
+            first.refresh_token()
+        session = leased.read()
+        assert session is not None
+        assert theirs == session.refresh_sent
+        assert None is session.refresh_failure
+
+
+def test_an_answer_to_who_was_frozen(platform: Platform, leased: Leased) -> None:
+    """An answer that comes after the deadline still has a moment to be saved."""
+    platform.log_in(ConfigStore(storage=leased))
+
+    class Slow(PlatformClient):
+        def refresh(self, auth: Any, refresh_token: str, deadline: Deadline) -> Any:
+            answer = super().refresh(auth, refresh_token, deadline)
+            time.sleep(1.1)  # as a freeze does, past the deadline of the whole call
+            return answer
+
+    held = leased.read()
+    assert held is not None
+    got = renew(leased, Slow(), time.time, held, doing="test", deadline=Deadline(1.0))
+    assert got == leased.read()
+    assert got.token != held.token
+    assert RESCUE == leased.timeouts[-1]
+
+
+def test_who_waits_finds_the_token(platform: Platform, storage: FailingStorage) -> None:
+    """A right that is never given back holds nobody up who finds a newer token."""
+    clock = Clock(time.time())
+    store = ConfigStore(storage=storage, clock=clock)
+    platform.log_in(store)
+    other = ConfigStore(storage=storage)
+    refresher = storage.sole_refresher(0.0)
+    session = storage.read()
+    assert session is not None
+    newer = attrs.evolve(session.token, access_token="newer")
+    timer = threading.Timer(
+        0.2, lambda: setattr(storage, "_session", attrs.evolve(session, token=newer))
+    )
+    timer.start()
+    other.refresh_token()
+    assert "newer" == other.token()
+    timer.join()
+    refresher.release()
+
+
+class Away(FailingStorage):
+    """A storage that cannot be reached at times."""
+
+    is_away = False
+    locks_away = 0
+
+    def read(self, timeout: float = 10.0) -> Optional[Session]:
+        if self.is_away:
+            raise StorageUnavailableError("cluster", "is away.")
+        return super().read(timeout)
+
+    def sole_refresher(self, timeout: float, *, wait: bool = True) -> MemoryRefresher:
+        if self.locks_away:
+            self.locks_away -= 1
+            time.sleep(min(timeout, 0.1))
+            raise StorageUnavailableError("cluster", "is away.")
+        return super().sole_refresher(timeout, wait=wait)
+
+
+def test_away_with_a_valid_token(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the storage is away a valid token is served, with a warning a minute."""
+    storage, clock = Away(), Clock(time.time())
+    store = ConfigStore(storage=storage, clock=clock)
+    platform.log_in(store)
+    valid = store.token()
+    storage.is_away = True
+    clock.now += 3000
+    for _ in range(3):
+        assert valid == store.token()
+    assert 1 == caplog.text.count("cluster: is away")
+    clock.now += 700
+    with pytest.raises(StorageUnavailableError):
+        store.token()
+    storage.is_away = False
+    assert valid != store.token()
+
+
+def test_away_when_opened(platform: Platform) -> None:
+    """A store that was opened while the storage was away finds the login later."""
+    storage = Away()
+    platform.log_in(ConfigStore(storage=storage))
+    storage.is_away = True
+    store = ConfigStore(storage=storage)
+    with pytest.raises(StorageUnavailableError):
+        store.token()
+    storage.is_away = False
+    with pytest.raises(StorageUnavailableError):
+        store.username  # noqa: B018
+    assert store.token()
+    assert "alice" == store.username
+
+
+def test_away_when_the_right_is_taken(platform: Platform) -> None:
+    """A storage that is away for a moment only costs that moment, else it is told."""
+    storage = Away()
+    store = ConfigStore(storage=storage, timeout=0.4)
+    platform.log_in(ConfigStore(storage=storage))
+    store.reload()
+    storage.locks_away = 1
+    store.refresh_token()
+    storage.locks_away = 1000
+    with pytest.raises(StorageUnavailableError):
+        store.refresh_token()
