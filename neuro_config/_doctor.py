@@ -41,6 +41,7 @@ from ._errors import (
     DamagedFileError,
     NetworkError,
     StorageError,
+    StorageUnavailableError,
     UserConfigError,
 )
 from ._local import StrPath, find_local_file, read_toml
@@ -118,6 +119,7 @@ class Patient:
     storage: Optional[Storage] = None
     checks: Optional[Mapping[str, Check]] = None
     _manager: Optional[PluginManager] = attrs.field(default=None, init=False)
+    _away: Optional[StorageUnavailableError] = attrs.field(default=None, init=False)
 
     @property
     def manager(self) -> PluginManager:
@@ -134,8 +136,14 @@ class Patient:
         return None
 
     def read(self) -> Optional[Session]:
-        """Return the stored login."""
-        return (self.storage or self.directory).read(READ_PATIENCE)
+        """Return the stored login; a storage that is away is asked once."""
+        if self._away is not None:
+            raise self._away
+        try:
+            return (self.storage or self.directory).read(READ_PATIENCE)
+        except StorageUnavailableError as error:
+            self._away = error
+            raise
 
     def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
         """Return a part of a catalog."""

@@ -8,7 +8,7 @@ from ._doctor import CHECKS, Check, Finding, Level, Patient
 from ._etcd import EtcdStorage
 from ._etcd_health import Health, space_of
 
-PATIENCE = 6.0  # seconds, to ask all members
+PATIENCE = 4.0  # seconds, to ask all members
 
 REPAIR = (
     "Compact, defragment, then disarm the alarm; and start etcd with "

@@ -64,10 +64,12 @@ def install_command(settings: Settings, folder: Optional[str]) -> None:
             "program into the PATH that docker runs with."
         )
     if open_storage().storage.location != store.location:
+        place = store.location  # of a URL all is needed, of a directory the whole path
+        if not os.path.isabs(place):
+            place = str(settings.path)
         settings.note(
-            "docker has to be run with NEUROMATION_CONFIG="
-            f"{shown(os.path.abspath(store.path))}, because the helper "
-            "knows of no --path."
+            f"docker has to be run with NEUROMATION_CONFIG={shown(place)}, because the "
+            "helper knows of no --path."
         )
 
 
