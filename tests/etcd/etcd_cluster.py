@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
 import requests
@@ -119,15 +119,25 @@ class Cluster:
         folder: Of their data.
         count: How many.
         options: More of etcd's.
+        tls: For https.
+        hosts: The members' addresses, with what runs a command there.
     """
 
     def __init__(
-        self, folder: Path, count: int, *options: str, tls: Optional[TLS] = None
+        self,
+        folder: Path,
+        count: int,
+        *options: str,
+        tls: Optional[TLS] = None,
+        hosts: Sequence[Tuple[str, List[str]]] = (),
     ) -> None:
         scheme = "http" if tls is None else "https"
+        hosts = hosts or [("127.0.0.1", [])] * count
         ports = free_ports(2 * count)
-        clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:count]]
-        peers = [f"http://127.0.0.1:{port}" for port in ports[count:]]
+        clients = [f"{scheme}://{host}:{port}" for (host, _), port in zip(hosts, ports)]
+        peers = [
+            f"http://{host}:{port}" for (host, _), port in zip(hosts, ports[count:])
+        ]
         everybody = ",".join(f"n{n}={peer}" for n, peer in enumerate(peers))
         self.members: List[Member] = []
         for n, (client, peer) in enumerate(zip(clients, peers)):
@@ -143,7 +153,15 @@ class Cluster:
                 "initial-cluster": everybody,
                 "log-level": "error",
             }
-            command = ["etcd"] if tls is None else ["etcd", *tls.options()]
+            command = (
+                [*hosts[n][1], "etcd"]
+                if tls is None
+                else [
+                    *hosts[n][1],
+                    "etcd",
+                    *tls.options(),
+                ]
+            )
             for name, value in arguments.items():
                 command += [f"--{name}", value]
             self.members.append(

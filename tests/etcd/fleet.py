@@ -7,14 +7,13 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Sequence
 
-import attrs
+from fleet_host import expired
 from samples import environment
 
-from neuro_config import EtcdStorage, Session
+from neuro_config import EtcdStorage
 from neuro_config._etcd_refresher import LEASE
 
 HOST = Path(__file__).with_name("fleet_host.py")
@@ -93,15 +92,8 @@ def ask_all(hosts: Sequence[Host], line: str) -> List[Any]:
 
 
 def expire(storage: EtcdStorage) -> None:
-    """Let the stored token's life be over, as if so much time had passed."""
-
-    def change(session: Optional[Session]) -> Optional[Session]:
-        assert session is not None
-        now = time.time()
-        token = attrs.evolve(session.token, obtained_at=now - 3600, expires_at=now - 10)
-        return attrs.evolve(session, token=token)
-
-    storage.update(change, TIMEOUT)
+    """Let the stored token's life be over."""
+    storage.update(expired, TIMEOUT)
 
 
 @contextlib.contextmanager

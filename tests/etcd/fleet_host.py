@@ -4,7 +4,9 @@
 wrong, the lease that of its right to refresh. A line is an action of ``zygote.act``, answered by ``[result, error, seconds]``; or
 ``count N``, N changes of a number in the login, answered by ``{"acked", "unknown",
 "longest"}``: how many were acknowledged, how many may have been made, and the longest
-time that one took.
+time that one took; ``leader``, answered by its endpoint or null; or ``expire``, which lets the
+stored token's life be over; ``take DIR``, which takes a directory's login over; or
+``counted``, which tells the number.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from neuro_config import (
     StorageUnavailableError,
     _etcd_refresher,
 )
+from neuro_config._deadline import Deadline
+from neuro_config._files import open_storage
+from neuro_config._move import Leave, copy_login
 from neuro_config._storage import Storage
 
 
@@ -39,6 +44,22 @@ def increment(session: Optional[Session]) -> Optional[Session]:
     number = int(session.auth.success_redirect_url or 0) + 1
     auth = attrs.evolve(session.auth, success_redirect_url=str(number))
     return attrs.evolve(session, auth=auth)
+
+
+def expired(session: Optional[Session]) -> Optional[Session]:
+    """Let the token's life be over, as if so much time had passed."""
+    assert session is not None
+    now = time.time()
+    token = attrs.evolve(session.token, obtained_at=now - 3600, expires_at=now - 10)
+    return attrs.evolve(session, token=token)
+
+
+def counted(storage: Storage) -> int:
+    """Tell how many changes there are."""
+    session = storage.read()
+    assert session is not None
+    assert session.auth is not None
+    return int(session.auth.success_redirect_url or 0)
 
 
 def count(storage: Storage, times: int, timeout: float) -> Dict[str, Any]:
@@ -66,8 +87,19 @@ def main() -> None:
         begun = time.monotonic()
         name, _, argument = line.strip().partition(" ")
         answer: object
-        if name == "count":
+        if name == "expire":
+            answer = store._storage.update(expired, timeout) is not None
+        elif name == "take":
+            source = open_storage(argument).storage
+            copy_login(source, store._storage, Leave.NOTHING, Deadline(timeout))
+            answer = True
+        elif name == "counted":
+            answer = counted(store._storage)
+        elif name == "count":
             answer = count(store._storage, int(argument), timeout)
+        elif name == "leader":
+            members = store._storage.health(timeout).answering  # type: ignore[attr-defined]
+            answer = next((one.endpoint for one in members if one.leads), None)
         else:
             try:
                 answer = [act(store, name), None, time.monotonic() - begun]

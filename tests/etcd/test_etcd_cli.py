@@ -37,7 +37,7 @@ def test_a_url_is_a_place(
     assert {"ps-format": "x"} == store.get_user_config()["job"]
     assert ["user.toml"] == os.listdir(home)
     assert "alice" in ok("status")
-    assert "job.ps-format" in ok("user-config", "list")
+    assert "job.ps-format" in ok("user-config")
 
 
 def test_two_hosts(platform: Platform, url: str, tmp_path: Path) -> None:

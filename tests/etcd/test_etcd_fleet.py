@@ -11,6 +11,7 @@ import pytest
 from common import CLUSTERS, PROJECTS, wait_for_the_request
 from etcd_cluster import Cluster, Member, running
 from fleet import Host, ask_all, expire, fleet, meanwhile
+from fleet_host import counted
 from proof import Effort, Tally
 
 from neuro_config import ConfigStore, EtcdStorage
@@ -53,13 +54,6 @@ def log_in(platform: Platform, url: str) -> EtcdStorage:
 
 def refreshes(platform: Platform) -> int:
     return platform.count("token", grant_type="refresh_token")
-
-
-def counted(storage: EtcdStorage) -> int:
-    session = storage.read()
-    assert session is not None
-    assert session.auth is not None
-    return int(session.auth.success_redirect_url or 0)
 
 
 # ------------------------------------------------------------- members that fail
