@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Set
@@ -94,6 +95,11 @@ def docker(home: Path) -> List[Any]:
     ]
 
 
+def storage(home: Path) -> List[Any]:
+    place = os.environ["NEUROMATION_CONFIG"]
+    return [run("storage", "copy", place, home / "other", "--json").data]
+
+
 OUTPUTS: Dict[str, Callable[[Path], List[Any]]] = {
     "login": logins,
     "logout": logged_in(["logout"]),
@@ -108,6 +114,7 @@ OUTPUTS: Dict[str, Callable[[Path], List[Any]]] = {
     "user-config": settings,
     "import": imports,
     "doctor": logged_in(["doctor"]),
+    "storage": storage,
     "docker": docker,
     "demo": logged_in(["demo"]),
 }

@@ -53,7 +53,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
-FENCES = ["console", "ini", "json", "python", "shell", "text", "toml"]
+FENCES = ["console", "ini", "json", "python", "shell", "text", "toml", "yaml"]
 
 COMMANDS = {
     "demo": "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,testing]' "

@@ -129,12 +129,13 @@ def _accept(listener: socket.socket, port: int) -> None:
 
 
 def _serve(connection: socket.socket, port: int) -> None:
-    with connection, contextlib.suppress(OSError):
-        with socket.create_connection(("127.0.0.1", port)) as other:
-            back = threading.Thread(target=_pump, args=(other, connection))
-            back.start()
-            _pump(connection, other)
-            back.join()
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        stack.enter_context(connection)
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        back = threading.Thread(target=_pump, args=(other, connection))
+        back.start()
+        _pump(connection, other)
+        back.join()
 
 
 def _pump(begin: socket.socket, end: socket.socket) -> None:
