@@ -49,7 +49,7 @@ from neuro_config._guard import (
     require_secure,
     shown,
 )
-from neuro_config._http import within
+from neuro_config._http import FROZEN, _Form, cause_of, within
 from neuro_config._platform import PlatformClient, parse_token_answer
 from neuro_config._session import AuthConfig
 from neuro_config._version import __version__
@@ -1084,3 +1084,35 @@ def test_any_answer(status: int, body: bytes) -> None:
         assert 200 == status
         assert is_token(outcome["access_token"])
         assert "refresh_token" not in outcome or is_token(outcome["refresh_token"])
+
+
+def test_late_form() -> None:
+    """A form is not given out after its deadline, so a process that wakes sends nothing."""
+    form = _Form({"refresh_token": "secret"}, Deadline(0.0))
+    with pytest.raises(ValueError, match="too late"):
+        list(form)
+    assert form.withdraw()
+    assert [b"a=b"] == list(_Form({"a": "b"}, Deadline(5.0)))
+
+
+def test_an_answer_that_came_while_frozen() -> None:
+    """What has come while the process was frozen past its deadline is used."""
+
+    class Frozen(Deadline):
+        def overdue(self) -> float:
+            return FROZEN * 2
+
+    def answer() -> str:
+        time.sleep(0.2)
+        return "answer"
+
+    assert "answer" == within(Frozen(0.1), answer, "https://x.example")
+    assert Deadline(5.0).overdue() == 0.0
+    assert Deadline(-1.0).overdue() >= 1.0
+
+
+def test_cause_of() -> None:
+    """The root of an error is named, and no text that may hold a secret."""
+    assert "ConnectionRefusedError (Connection refused)" == cause_of(
+        requests.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
+    )
