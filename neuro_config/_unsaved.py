@@ -2,18 +2,22 @@
 
 Such an answer cannot be had again, so it belongs to the process and not to the store
 that got it: every store of the same place uses it, and the right to refresh stays held
-until it is saved or the process ends. A forked child uses it as well; saving it is its
-parent's.
+until it is saved or the process ends, which tries once more. A forked child uses it as
+well; saving it is its parent's.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Dict, Optional
 
 import attrs
 
+from ._errors import StorageError
 from ._session import Session
 from ._storage import Change, Refresher
+
+LAST_TRY = 5.0  # seconds, when the process ends
 
 
 @attrs.frozen
@@ -34,7 +38,18 @@ _answers: Dict[str, Unsaved] = {}
 
 def keep(location: str, unsaved: Unsaved) -> None:
     """Keep an answer for all stores of a place."""
+    import atexit
+
     _answers[location] = unsaved
+    atexit.unregister(save_all)  # once is enough
+    atexit.register(save_all)
+
+
+def save_all() -> None:
+    """Try to save all answers, before the process ends."""
+    for location in list(_answers):
+        with suppress(StorageError):
+            save(location, LAST_TRY)
 
 
 def find(location: str) -> Optional[Unsaved]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Callable, List, Optional
 
 import pytest
+from samples import environment, python
 
 from neuro_config import Session, StorageWriteError, _unsaved
 from neuro_config._storage import Change
@@ -75,3 +77,41 @@ def test_another_thread_was_faster() -> None:
     _unsaved.drop("here")
     _unsaved.drop("here")
     assert not following.refresher.held
+
+
+def test_the_last_try() -> None:
+    """All answers are tried once more at the end, and one that is refused stops no other."""
+
+    def refuse() -> None:
+        raise StorageWriteError("here", "is full")
+
+    refused, saved = Refresher(refuse), Refresher()
+    _unsaved.keep("here", Unsaved(refused, lambda session: session))
+    _unsaved.keep("there", Unsaved(saved, lambda session: session))
+    _unsaved.save_all()
+    assert (True, False) == (refused.held, saved.held)
+    _unsaved.drop("here")
+
+
+AT_EXIT = """
+from neuro_config import _unsaved
+
+class Refresher:
+    held = True
+    def update(self, change, timeout):
+        print("saved")
+    def release(self):
+        pass
+
+for _ in range(2):
+    _unsaved.keep("here", _unsaved.Unsaved(Refresher(), lambda session: session))
+print("the end")
+"""
+
+
+def test_the_end_of_a_process() -> None:
+    """A process that ends tries once to save an answer that waits."""
+    result = subprocess.run(
+        python(AT_EXIT), env=environment(), check=True, capture_output=True, text=True
+    )
+    assert "the end\nsaved\n" == result.stdout
