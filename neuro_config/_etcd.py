@@ -122,7 +122,8 @@ class EtcdStorage:
             sent[name] = new
             try:
                 if self._commit(found, name, old, new, catalog, is_damaged, deadline):
-                    self._clean_up(catalog, old, new, deadline)
+                    if catalog is not None:
+                        self._catalogs.clean_up(self._now(), deadline)
                     return new
                 del sent[name]
             except OutcomeUnknown:
@@ -246,17 +247,6 @@ class EtcdStorage:
             if is_damaged:
                 success.append(put(aside, found.session.value[:SESSION_LIMIT]))
         return self._client.transact(compare, success, deadline)
-
-    def _clean_up(
-        self,
-        catalog: Optional[bytes],
-        old: Optional[Session],
-        new: Optional[Session],
-        deadline: Deadline,
-    ) -> None:
-        if catalog is not None:
-            named = {one.catalog for one in (old, new) if one is not None}
-            self._catalogs.clean_up(named, self._now(), deadline)
 
     def _pause(self, tries: int, deadline: Deadline) -> None:
         longest = min(PAUSE * 2.0 ** min(tries, 10), LONGEST_PAUSE)

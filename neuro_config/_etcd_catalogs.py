@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from typing import Collection, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from ._catalog import digest_of
 from ._deadline import Deadline
@@ -96,14 +96,14 @@ class EtcdCatalogs:
             done.append(put(self._unused(str(old)), str(now).encode()))
         return done
 
-    def clean_up(self, named: Collection[str], now: float, deadline: Deadline) -> None:
+    def clean_up(self, now: float, deadline: Deadline) -> None:
         """Remove what no session has named for a day; it does not matter if that fails."""
         with contextlib.suppress(StorageError):
             unused = self._prefix + b"unused/"
             found = self._client.range(unused, after(unused), deadline, limit=str(MANY))
             for key, stored in found.items():
-                digest = key[len(unused) :].decode(errors="replace")
-                if digest not in named and now - _seconds(stored.value) > KEEP:
+                if now - _seconds(stored.value) > KEEP:
+                    digest = key[len(unused) :].decode(errors="replace")
                     self._remove(digest, key, stored.revision, deadline)
 
     def _remove(

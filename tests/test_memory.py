@@ -25,6 +25,7 @@ def test_it_starts_with_nobody() -> None:
     assert None is storage.read_catalog(ANN.catalog, 0, 10)
     assert storage.location.startswith("memory-")
     assert storage.location != MemoryStorage().location
+    assert {} == storage.describe(1.0)
 
 
 def test_a_change_is_kept() -> None:

@@ -685,3 +685,17 @@ def test_away_when_the_right_is_taken(platform: Platform) -> None:
     storage.locks_away = 1000
     with pytest.raises(StorageUnavailableError):
         store.refresh_token()
+
+
+def test_a_right_that_is_never_given_back(
+    platform: Platform, storage: FailingStorage
+) -> None:
+    """Who waits for the right until his time is over is told who has it, and for how long."""
+    platform.log_in(ConfigStore(storage=storage))
+    store = ConfigStore(storage=storage, timeout=0.7)
+    refresher = storage.sole_refresher(0.0)
+    with pytest.raises(LockTimeoutError, match="another thread") as caught:
+        store.refresh_token()
+    refresher.release()
+    assert 0.7 == caught.value.seconds
+    assert 0 == sent(platform)

@@ -160,6 +160,12 @@ def test_space(found: Health, level: Level, words: str) -> None:
     assert (level, True) == (finding.level, words in finding.what)
 
 
+def test_status_of_members_that_say_nothing() -> None:
+    """Where no member says how it is, its space is left out."""
+    words = in_words(health(members=(Member("h:1", "denied"),)))
+    assert {"Members": "0 of 1 answer", "Refresher": "nobody"} == words
+
+
 def test_members_that_the_url_does_not_name() -> None:
     """Members that the URL does not name are told."""
     findings = list(check_members(health(size=3), "here"))

@@ -276,6 +276,27 @@ def test_a_change_that_arrives_late(
     assert [ANN, BOB] == seen
 
 
+def test_a_login_that_came_and_went(
+    far: EtcdStorage, relay: Relay, storage: EtcdStorage
+) -> None:
+    """A change is not made on what is as it was read only by chance: it is decided anew."""
+
+    def come_and_go() -> None:
+        storage.update(set_to(BOB), WAIT)
+        storage.update(set_to(None), WAIT)
+
+    calls: List[Optional[Session]] = []
+
+    def change(old: Optional[Session]) -> Optional[Session]:
+        calls.append(old)
+        return ANN
+
+    relay.plan("kv/txn", "pass", come_and_go)
+    assert ANN == far.update(change, WAIT)
+    assert [None, None] == calls
+    assert 3 == len(storage._find(Deadline(WAIT)).names)
+
+
 @pytest.mark.parametrize("begin", [0, 1])
 def test_too_many_changes_since(
     far: EtcdStorage, relay: Relay, storage: EtcdStorage, begin: int
@@ -348,7 +369,9 @@ def test_a_catalog_is_written_once(
     far.update(set_to(ANN), WAIT, catalog=data)
     assert 1 == relay.seen.count("kv/txn")
     storage._client.transact(
-        [], [put(key(storage, f"catalog/{ANN.catalog}/0000"), b"x")], Deadline(WAIT)
+        [],
+        [put(key(storage, f"catalog/{ANN.catalog}/0000"), b"no zlib")],
+        Deadline(WAIT),
     )
     assert None is EtcdStorage(storage.location).read_catalog(ANN.catalog, 0, 10)
     far.update(set_to(ANN), WAIT, catalog=data)
