@@ -165,7 +165,7 @@ class StoreView:
 
     @property
     def location(self) -> str:
-        """The place of the login, in words: the directory, or a URL without its user."""
+        """The place of the login in words, a directory or a URL without its user."""
         return self._storage.location
 
     @property

@@ -372,7 +372,7 @@ class AsyncConfigStore(AsyncStore):
 
     @property
     def location(self) -> str:
-        """The place of the login, in words: the directory, or a URL without its user."""
+        """The place of the login in words, a directory or a URL without its user."""
         return self._view.location
 
     @property
