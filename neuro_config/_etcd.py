@@ -108,10 +108,12 @@ class EtcdStorage:
         sent: Dict[bytes, Optional[Session]] = {}
         found, tries = _Found(NOTHING, NOTHING), 0
         while True:
-            found = self._found_again(found, sent, deadline)
+            base, found = found, self._found_again(found, sent, deadline)
             done = sent.keys() & set(found.names)
             if done:
                 return sent[done.pop()]
+            if found.commits != base.commits:
+                sent.clear()  # it compares the commits, so it is refused by now
             old, is_damaged = self._old(found, replace)
             new = self._changed(change, old, deadline)
             if catalog is None and new == old and not is_damaged:

@@ -18,7 +18,6 @@ import time
 from errno import EACCES, ENOSPC
 from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
-import requests
 import urllib3.exceptions
 
 from ._deadline import Deadline
@@ -30,7 +29,8 @@ from ._errors import (
     StorageURLError,
     StorageWriteError,
 )
-from ._etcd_clock import Times, uptime
+from ._etcd_clock import Times
+from ._etcd_http import EtcdSession
 from ._etcd_keys import Payload, Stored, key_values, text_of
 from ._etcd_url import Endpoint, EtcdURL
 from ._guard import without, words
@@ -42,7 +42,6 @@ PASSWORD = "NEUROMATION_CONFIG_PASSWORD"  # noqa: S105 (the variable's name)
 PASSWORD_LIMIT = 1 << 12  # bytes
 ATTEMPT = 2.0  # seconds that one member has to answer, more in each further round
 LONGEST_PAUSE = 0.5  # seconds between two tries
-ANSWER_LIMIT = 1 << 22  # bytes; a request has at most 1.5 MiB, base64 makes 2 of them
 
 # gRPC's codes (https://grpc.io/docs/guides/status-codes/) after which nothing happened.
 INVALID_ARGUMENT, NOT_FOUND, DENIED, EXHAUSTED, UNAUTHENTICATED = 3, 5, 7, 8, 16
@@ -87,7 +86,7 @@ class EtcdClient:
         self.url = url
         self.location = url.location
         self._made_for = 0  # the process
-        self._session: Optional[_Session] = None
+        self._session: Optional[EtcdSession] = None
         self._first = 0  # the endpoint that answered last
         self._token: Optional[str] = None
         self._times = Times()
@@ -311,13 +310,13 @@ class EtcdClient:
             raise _Failed("answered no JSON object")
         return answer
 
-    def _own_session(self) -> _Session:
+    def _own_session(self) -> EtcdSession:
         pid = os.getpid()
         session = self._session
         if session is None or self._made_for != pid:
             if session is not None:
                 session.close()  # a connection belongs to the process that made it
-            session = _Session(self.url, self._times)
+            session = EtcdSession(self.url, self._times)
             self._session, self._made_for = session, pid
         return session
 
@@ -326,38 +325,6 @@ class EtcdClient:
         if code == NOT_FOUND and "lease" in message:
             raise LeaseGone
         raise _error_of(self.location, code, message, writes) from None
-
-
-class _Session(requests.Session):
-    """Takes no setting from elsewhere, follows nothing, and reads a bounded answer."""
-
-    def __init__(self, url: EtcdURL, times: Times) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.verify = os.path.expanduser(url.ca) if url.ca else True
-        if url.cert is not None and url.key is not None:
-            self.cert = os.path.expanduser(url.cert), os.path.expanduser(url.key)
-        self.headers.update({"Accept-Encoding": "identity"})
-        self._times = times
-
-    def send(
-        self, request: requests.PreparedRequest, **options: Any
-    ) -> requests.Response:
-        before = uptime()
-        options.update(stream=True, allow_redirects=False)
-        answer = super().send(request, **options)
-        with answer:
-            self._times.note(answer.headers.get("Date", ""), before, uptime())
-            body = bytearray()
-            while True:
-                piece = answer.raw.read(1 << 16, decode_content=False)
-                body += piece
-                if not piece or len(body) > ANSWER_LIMIT:
-                    break
-        if len(body) > ANSWER_LIMIT:
-            raise ValueError("too long")
-        answer._content = bytes(body)
-        return answer
 
 
 def _failure_of(error: Any) -> Exception:

@@ -42,6 +42,7 @@ LAYERS = [
     "_etcd_url",
     "_etcd_keys",
     "_etcd_clock",
+    "_etcd_http",
     "_etcd_client",
     "_etcd_catalogs",
     "_etcd_refresher",

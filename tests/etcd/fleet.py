@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
@@ -65,6 +66,12 @@ class Host:
     def _read(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
+
+    def wait_until_stopped(self) -> None:
+        end = time.monotonic() + TIMEOUT
+        while Path(f"/proc/{self.process.pid}/stat").read_text().split()[2] != "T":
+            assert time.monotonic() < end, "it does not stop"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         self.process.kill()

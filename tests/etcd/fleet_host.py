@@ -5,7 +5,8 @@ wrong, the lease that of its right to refresh. A line is an action of ``zygote.a
 ``count N``, N changes of a number in the login, answered by ``{"acked", "unknown",
 "longest"}``: how many were acknowledged, how many may have been made, and the longest
 time that one took; ``leader``, answered by its endpoint or null; or ``expire``, which lets the
-stored token's life be over; ``take DIR``, which takes a directory's login over; or
+stored token's life be over; ``take DIR``, which takes a directory's login over; ``freeze
+WHERE``, which stops this process the next time it comes there (``FREEZERS``); or
 ``counted``, which tells the number.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -30,6 +33,7 @@ from neuro_config import (
     Session,
     StorageUnavailableError,
     _etcd_refresher,
+    _http,
 )
 from neuro_config._deadline import Deadline
 from neuro_config._files import open_storage
@@ -52,6 +56,57 @@ def expired(session: Optional[Session]) -> Optional[Session]:
     now = time.time()
     token = attrs.evolve(session.token, obtained_at=now - 3600, expires_at=now - 10)
     return attrs.evolve(session, token=token)
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def after_the_lock(storage: Any) -> None:
+    take = storage.sole_refresher
+
+    def taken(*arguments: Any, **options: Any) -> object:
+        del storage.sole_refresher
+        refresher = take(*arguments, **options)
+        stop()
+        return refresher
+
+    storage.sole_refresher = taken
+
+
+def before_the_mark(storage: Any) -> None:
+    update = storage.update
+
+    def updated(*arguments: Any, **options: Any) -> object:
+        del storage.update
+        stop()
+        return update(*arguments, **options)
+
+    storage.update = updated
+
+
+def before_it_is_sent(storage: Any) -> None:
+    send = _http._Form.__iter__
+
+    def sent(form: Any) -> Any:
+        _http._Form.__iter__ = send  # type: ignore[method-assign]
+        stop()
+        return send(form)
+
+    _http._Form.__iter__ = sent  # type: ignore[method-assign]
+
+
+FREEZERS = {
+    "lock": after_the_lock,
+    "mark": before_the_mark,
+    "send": before_it_is_sent,
+}
+
+
+def freeze(storage: Storage, where: str) -> bool:
+    """Stop this process the next time that it comes to a place in a refresh."""
+    FREEZERS[where](storage)
+    return True
 
 
 def counted(storage: Storage) -> int:
@@ -95,6 +150,8 @@ def main() -> None:
             answer = True
         elif name == "counted":
             answer = counted(store._storage)
+        elif name == "freeze":
+            answer = freeze(store._storage, argument)
         elif name == "count":
             answer = count(store._storage, int(argument), timeout)
         elif name == "leader":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
@@ -11,7 +12,7 @@ import pytest
 from common import CLUSTERS, PROJECTS, wait_for_the_request
 from etcd_cluster import Cluster, Member, running
 from fleet import Host, ask_all, expire, fleet, meanwhile
-from fleet_host import counted
+from fleet_host import FREEZERS, counted
 from proof import Effort, Tally
 
 from neuro_config import ConfigStore, EtcdStorage
@@ -237,28 +238,32 @@ def test_a_frozen_holder(platform: Platform, place: str, tally: Tally) -> None:
     tally(3)
 
 
-@pytest.mark.attack("5", "mark")
+@pytest.mark.attack("5", "7", "8", "mark")
 def test_a_holder_frozen_before_it_sends(
-    platform: Platform, place: str, tally: Tally, effort: Effort
+    platform: Platform, place: str, tally: Tally
 ) -> None:
-    """A holder is frozen at any moment, past its lease; in the end one token is sent once each."""
-    storage = log_in(platform, place)
-    with fleet(place, [0.0] * 2, lease=LEASE) as (first, second):
-        for _ in range(effort(2)):
-            expire(storage)
-            ask_all([first, second], "reload")
-            before = refreshes(platform)
+    """A holder is frozen past its lease right before the mark or the request: one sends, not two."""
+    places = {where: f"{place}-{where}" for where in FREEZERS}
+    with contextlib.ExitStack() as stack:
+        fleets = {}
+        for where, url in places.items():
+            expire(log_in(platform, url))
+            fleets[where] = stack.enter_context(fleet(url, [0.0] * 2, lease=LEASE))
+        for where, (first, _) in fleets.items():
+            assert first.ask(f"freeze {where}") is True
             first.tell("token")
-            time.sleep(random.uniform(0.0, 0.04))
-            first.process.send_signal(signal.SIGSTOP)
-            token, error, seconds = second.ask("token")
+        for first, _ in fleets.values():
+            first.wait_until_stopped()
+        assert 0 == refreshes(platform)
+        answers = ask_all([second for _, second in fleets.values()], "token")
+        assert len(places) == refreshes(platform)
+        for (first, _), (token, error, seconds) in zip(fleets.values(), answers):
             first.process.send_signal(signal.SIGCONT)
-            answer = first.hear()
-            assert (None, None) == (error, answer[1])
-            assert token == answer[0]
-            assert before + 1 == refreshes(platform)
-            assert seconds < 3 * LEASE
+            assert None is error
+            assert seconds < 3 * LEASE + 10
+            assert [token, None] == first.hear()[:2]
             tally()
+    assert len(places) == refreshes(platform)
     assert 0 == platform.count(reuse_detected=True)
 
 

@@ -28,7 +28,7 @@ from neuro_config import (
     StorageWriteError,
     _etcd,
     _etcd_catalogs,
-    _etcd_client,
+    _etcd_http,
     _etcd_refresher,
 )
 from neuro_config._catalog import digest_of
@@ -616,7 +616,7 @@ def test_refusals(
         (503, {"code": 14, "message": "etcdserver: no leader"}),
         (503, b"a proxy's page"),
         (429, {"code": 8, "message": "etcdserver: too many requests"}),
-        (200, b"{}" + b" " * _etcd_client.ANSWER_LIMIT),
+        (200, b"{}" + b" " * _etcd_http.ANSWER_LIMIT),
     ],
 )
 def test_answers_that_pass(
