@@ -13,7 +13,13 @@ from etcd_cluster import Cluster, running
 from etcd_relay import Relay
 from samples import WAIT
 
-from neuro_config import ConfigStore, EtcdStorage, StorageURLError
+from neuro_config import (
+    ConfigStore,
+    EtcdStorage,
+    StorageURLError,
+    _doctor,
+    _etcd_doctor,
+)
 from neuro_config._doctor import Finding, Level, Patient
 from neuro_config._etcd_client import PASSWORD
 from neuro_config._etcd_doctor import check_members, check_space
@@ -110,6 +116,14 @@ def test_doctor(platform: Platform, url: str) -> None:
     assert any("has the right to refresh" in what for _, _, what in rows)
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less for what does not answer anyway."""
+    monkeypatch.setattr(_etcd_doctor, "PATIENCE", 1.0)
+    monkeypatch.setattr(_doctor, "READ_PATIENCE", 0.5)
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_doctor_at_a_cluster_in_trouble() -> None:
     """doctor says which members are away, and that nothing can be read."""
     with running(3) as cluster:
@@ -173,6 +187,7 @@ def test_members_that_the_url_does_not_name() -> None:
     assert Level.OK is list(check_members(health(size=None), "here"))[-1].level
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_what_is_no_etcd(platform: Platform) -> None:
     """What answers like something else is told as such."""
     place = str(platform.url).replace("/api/v1", "/p")

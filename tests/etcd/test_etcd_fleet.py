@@ -116,7 +116,7 @@ def test_members_fail(
     acked = unknown = 0
     longest: Dict[str, float] = {}
     with fleet(place, [0.0] * HOSTS) as hosts:
-        for number in range(effort(10, least=2)):
+        for number in range(effort(5, least=2)):
             accident = ACCIDENTS[number % len(ACCIDENTS)]
             expire(storage)
             ask_all(hosts, "reload")
@@ -168,7 +168,7 @@ def test_all_members_die(
         storage = log_in(platform, cluster.url())
         acked = unknown = 0
         with fleet(cluster.url(), [0.0] * 4) as hosts:
-            for _ in range(effort(4)):
+            for _ in range(effort(2)):
                 for host in hosts:
                     host.tell("count 25")
                 time.sleep(random.uniform(0.05, 0.5))

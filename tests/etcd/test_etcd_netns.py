@@ -92,7 +92,7 @@ def test_links_are_cut(world: World, tally: Tally, effort: Effort) -> None:
     """The links of a leader, a follower and a host are cut while three hosts refresh and write."""
     net, platform, hosts = world
     acked = unknown = 0
-    for number in range(effort(6, least=2)):
+    for number in range(effort(3, least=2)):
         leader = world.leader()
         follower = next(name for name in MEMBERS if name != leader)
         victim = [leader, HOSTS[2], follower][number % 3]
