@@ -198,6 +198,15 @@ def test_no_redirect_is_followed(call: Call, status: int) -> None:
     assert (1, []) == (len(wire.requests), other.peers)
 
 
+@pytest.mark.parametrize("location", ["http://[", "//", "ftp://\xff", ""])
+@BOTH
+def test_a_redirect_to_nowhere(call: Call, location: str) -> None:
+    """A redirect is the same error wherever it leads to."""
+    with Wire(http({}, 302, f"Location: {location}\r\n")) as wire:
+        error = failure_of(lambda: call(wire.url))
+    assert {get: PlatformError, refresh: AuthError}[call] is type(error)
+
+
 # ------------------------------------------------------------- what is repeated
 
 
@@ -319,8 +328,22 @@ def test_a_server_that_starts(call: Call) -> None:
         ),
         http(gzip.compress(bytes(1 << 26)), headers="Content-Encoding: gzip\r\n"),
         drip(b"HTTP/1.1 503 No\r\n\r\n", b"x" * 65536, 0),
+        drip(b"HTTP/1.1 302 No\r\nLocation: /\r\n\r\n", b"x" * 65536, 0),
+        drip(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+            b"x" * 65536,
+            0,
+        ),
     ],
-    ids=["long", "endless", "chunks", "bomb", "endless-503"],
+    ids=[
+        "long",
+        "endless",
+        "chunks",
+        "bomb",
+        "endless-503",
+        "endless-redirect",
+        "endless-chunk",
+    ],
 )
 def test_a_long_body(answer: Answer) -> None:
     """A body is read up to its limit, and unpacked no further."""
@@ -389,9 +412,10 @@ def test_a_slow_answer(call: Call, answer: Answer) -> None:
     assert str(error).endswith(": no whole answer within 0.3 s. Try again later.")
 
 
-def test_the_reader_stops_at_the_deadline() -> None:
+@pytest.mark.parametrize("piece", [b"x", b"x" * 65536])
+def test_the_reader_stops_at_the_deadline(piece: bytes) -> None:
     """What is left of a late call ends with the next piece that it reads."""
-    with Wire(drip(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0.05)) as wire:
+    with Wire(drip(b"HTTP/1.1 200 OK\r\n\r\n", piece, 0.05)) as wire:
         failure_of(lambda: get(wire.url, 0.2))
         until = time.monotonic() + 5
         while "neuro_config-request" in [one.name for one in threading.enumerate()]:
@@ -508,7 +532,15 @@ def test_no_thread_can_be_started() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [reset, b"", b"junk\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"]
+    "answer",
+    [
+        reset,
+        b"",
+        b"junk\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}",
+    ],
 )
 @BOTH
 def test_a_broken_answer(call: Call, answer: Answer) -> None:
