@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 import requests
@@ -46,6 +47,9 @@ _REQUEST_TIMEOUT = 408
 
 # Of a form; what the server says about it may repeat them.
 _SECRETS = ("refresh_token", "code", "code_verifier")
+
+# What the server grants, in an answer whose status says something else.
+_GRANTED = re.compile(r"""(\w_token["']?\s*[:=]\s*["']?)[^\s"'&,}]+""")
 
 
 class PlatformClient:
@@ -275,5 +279,5 @@ def _refusal(
 
 
 def _said(body: bytes, secrets: Iterable[str]) -> str:
-    text = without(body[:4096].decode(errors="replace"), *secrets)
-    return words(text).strip() or "it does not say why"
+    text = without(body.decode(errors="replace"), *secrets)
+    return words(_GRANTED.sub(r"\1***", text)).strip() or "it does not say why"

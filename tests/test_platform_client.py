@@ -713,6 +713,21 @@ def test_an_echo(call: Call, status: int, how: Callable[[str], str]) -> None:
             failure_of(functools.partial(call, wire.url))
 
 
+@pytest.mark.parametrize("status", [201, 400, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"access_token": "secret-one", "id_token":"secret.two"',
+        b"access_token=secret-one&refresh_token=secret-two",
+    ],
+)
+def test_a_grant_of_another_status(status: int, body: bytes) -> None:
+    """The tokens of an answer whose status grants nothing are not shown."""
+    with Wire(http(body, status)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    assert "access_token" in str(error)
+
+
 def test_a_granted_token_may_be_the_old_one() -> None:
     """A server that does not rotate sends the same refresh token, and it is kept."""
     same = {"access_token": "new", "refresh_token": REFRESH}
