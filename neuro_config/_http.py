@@ -163,6 +163,9 @@ class Http:
                 is_unsent = None if form is None else form.withdraw()
                 outcome = _translated(error, url, deadline, is_unsent=is_unsent)
                 is_passing = _is_passing(error) and is_unsent is not False
+            except MalformedAnswerError as error:
+                # Made anew: the frames of the old one hold the body.
+                outcome, is_passing = MalformedAnswerError(*error.args), False
             finally:
                 if form is not None:
                     form.withdraw()  # the thread may live on after Ctrl-C

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import requests
 from urllib3.util import parse_url
@@ -245,9 +245,6 @@ def parse_token_answer(
         raise PlatformError(url, f"answered {status}: {said}. Try again later.", status)
     if answer is None:
         raise MalformedAnswerError(url, "is no JSON object.", status=status)
-    for name, value in answer.items():
-        if isinstance(value, str):  # all but a few are tokens; no traceback shows them
-            answer[name] = Secret(value)
     require_usable(answer.get("access_token"), url, "access_token")
     if answer.get("refresh_token") in (None, ""):
         answer.pop("refresh_token", None)
@@ -258,10 +255,18 @@ def parse_token_answer(
 
 def _object_in(body: bytes) -> Optional[Dict[str, Any]]:
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_hidden)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _hidden(fields: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    # All but a few are tokens, and no traceback shows them.
+    return {
+        name: Secret(value) if isinstance(value, str) else value
+        for name, value in fields
+    }
 
 
 def _refusal(

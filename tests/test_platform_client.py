@@ -25,6 +25,7 @@ import requests.adapters
 import responses
 import trustme
 import urllib3
+from common import shown as shown_with_locals
 from hypothesis import given, strategies as st
 from samples import in_child
 from wire import Answer, Wire, drip, hang, http, read_request, reset
@@ -726,6 +727,32 @@ def test_a_grant_of_another_status(status: int, body: bytes) -> None:
     with Wire(http(body, status)) as wire:
         error = failure_of(lambda: refresh(wire.url))
     assert "access_token" in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http({"access_token": "secret-one", "long": "x" * TOKEN_LIMIT}),
+        http(
+            gzip.compress(b'{"access_token": "secret-one"}')[:-9],
+            headers="Content-Encoding: gzip\r\n",
+        ),
+        http(
+            gzip.compress(b'{"access_token": "secret-one"}', 0)[:-9] + b"junk" * 9,
+            headers="Content-Encoding: gzip\r\n",
+        ),
+        http({"refresh_token": "secret-two", "access_token": 5}),
+        http({"data": {"access_token": "secret-one"}}, 500),
+        http({"access_token": "secret-one"}, 400),
+    ],
+    ids=["long", "cut-off", "no-gzip", "half", "nested", "refused"],
+)
+def test_the_locals_of_an_unusable_grant(answer: Answer) -> None:
+    """A reporter that keeps the locals of our frames sees no token of the answer."""
+    with Wire(answer) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    assert "secret-one" not in shown_with_locals(error)
+    assert "secret-two" not in shown_with_locals(error)
 
 
 def test_a_granted_token_may_be_the_old_one() -> None:
