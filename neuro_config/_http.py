@@ -131,7 +131,7 @@ class Http:
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             # An auth even without a token: else requests takes one from ~/.netrc.
             request.headers.pop("Authorization", None)
-            request.register_hook("response", _without_location)
+            request.hooks["response"].append(_without_location)
             if authorization is not None:
                 request.headers["Authorization"] = authorization
             return request

@@ -10,18 +10,15 @@ import shutil
 import socket
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
 
-import neuro_config
 from neuro_config import ConfigError, ConfigStore
 from neuro_config.testing import ClusterSpec, Platform, ProjectSpec
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = str(Path(neuro_config.__file__).parent)
 
 CLUSTERS = (
     ClusterSpec(name="default", orgs=("acme", "umbrella")),
@@ -113,17 +110,3 @@ def free_urls(count: int = 2) -> Tuple[str, ...]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return tuple(f"http://127.0.0.1:{one.getsockname()[1]}" for one in sockets)
-
-
-def shown(error: BaseException) -> str:
-    """All that a reporter shows which keeps the locals of our frames."""
-    found = traceback.TracebackException.from_exception(error, capture_locals=True)
-    parts = [repr(error), *found.format_exception_only()]
-    seen: List[traceback.TracebackException] = [found]
-    while seen:
-        one = seen.pop()
-        seen.extend(each for each in (one.__cause__, one.__context__) if each)
-        for frame in one.stack:
-            if frame.filename.startswith(PACKAGE):
-                parts.append(repr(frame.locals))
-    return "\n".join(parts)

@@ -25,9 +25,9 @@ import requests.adapters
 import responses
 import trustme
 import urllib3
-from common import shown as shown_with_locals
 from hypothesis import given, strategies as st
 from samples import in_child
+from test_secrets import shown as shown_with_locals
 from wire import Answer, Wire, drip, hang, http, read_request, reset
 
 from neuro_config._deadline import LONGEST, Deadline

@@ -6,16 +6,33 @@ import base64
 import json
 import logging
 import time
+import traceback
 from pathlib import Path
 from typing import Callable, List
 
 import pytest
-from common import Clock, Login, shown
+from common import Clock, Login
 
 import neuro_config
 from neuro_config import ConfigError, ConfigStore, LoggedIn
 from neuro_config._session import Secret, SecretBytes, Token
 from neuro_config.testing import Platform
+
+PACKAGE = str(Path(neuro_config.__file__).parent)
+
+
+def shown(error: BaseException) -> str:
+    """All that a reporter shows which keeps the locals of our frames."""
+    found = traceback.TracebackException.from_exception(error, capture_locals=True)
+    parts = [repr(error), *found.format_exception_only()]
+    seen: List[traceback.TracebackException] = [found]
+    while seen:
+        one = seen.pop()
+        seen.extend(each for each in (one.__cause__, one.__context__) if each)
+        for frame in one.stack:
+            if frame.filename.startswith(PACKAGE):
+                parts.append(repr(frame.locals))
+    return "\n".join(parts)
 
 
 def test_secret() -> None:

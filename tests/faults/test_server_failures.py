@@ -1,6 +1,6 @@
 """Everything that a server can do wrong, in every state of a login and every operation.
 
-The failures are in ``failures``. What has to come of each follows from the few rules
+The failures are in ``failures`` and ``odd_answers``. What has to come of each follows from the few rules
 below, of which ``Case.expected`` is the first.
 """
 
@@ -31,10 +31,11 @@ from typing import (
 
 import attrs
 import failures
+import odd_answers
 import pytest
 import requests
 import trustme
-from common import Clock, shown
+from common import Clock
 from failures import (
     BROKEN,
     DEAD,
@@ -49,6 +50,7 @@ from failures import (
 )
 from proof import Effort, Tally
 from samples import WAIT
+from test_secrets import shown
 from world import (
     CANARIES,
     CODE,
@@ -345,7 +347,7 @@ class Attempt:
             assert "first" != stored.login_id
             return
         assert self.before is not None
-        changed = {
+        changed: Dict[str, Any] = {
             "token": self.before.token,
             "refresh_sent": self.before.refresh_sent,
             "refresh_failure": None,
@@ -429,9 +431,9 @@ COMMON = {
 }
 OF_ENDPOINT: Dict[str, Dict[str, Failure]] = {
     CONFIG: COMMON,
-    LATER_CONFIG: {**COMMON, **failures.CONFIG},
-    TOKEN: {**COMMON, **failures.TOKEN},
-    METADATA: {**COMMON, **failures.METADATA},
+    LATER_CONFIG: {**COMMON, **odd_answers.CONFIG},
+    TOKEN: {**COMMON, **odd_answers.TOKEN},
+    METADATA: {**COMMON, **odd_answers.METADATA},
     REVOKE: COMMON,
 }
 FROM_SURE = (UNSENT, REFUSED, DEAD)  # nothing was done, and it is known

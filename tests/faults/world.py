@@ -116,7 +116,7 @@ class World:
         self.auth = _Server(self, fault, tls if needs_tls and not at_api else None)
         self.failing = self.api if at_api else self.auth
         self.api_url = f"{self._url(self.api)}/api/v1"
-        self.oauth = {
+        self.oauth: Dict[str, Any] = {
             "auth_url": f"{self._url(self.auth)}/auth",
             "token_url": f"{self._url(self.auth)}/token",
             "client_id": "client",
