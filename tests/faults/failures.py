@@ -79,6 +79,15 @@ def slowly(data: bytes) -> Answer:
     return answer
 
 
+def echo(status: int) -> Answer:
+    """Send back what came, with the secrets in it."""
+
+    def answer(wire: Wire, connection: socket.socket) -> None:
+        connection.sendall(http(wire.requests[-1], status))
+
+    return answer
+
+
 def chunks(*sizes: int) -> Callable[[bytes], bytes]:
     """Make a chunked answer with chunks of so many bytes, and the rest."""
 
@@ -251,6 +260,8 @@ STATUSES: Dict[str, Failure] = {
         )
         for status in (301, 302, 303, 307, 308)
     },
+    "an echo as 400": Failure(REFUSED, echo(400)),
+    "an echo as 500": Failure(UNUSABLE, echo(500)),
     "a redirect to no URL": of_status(302, "Location: http://[\r\n"),
 }
 
