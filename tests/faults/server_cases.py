@@ -239,11 +239,17 @@ def cases_of(endpoint: str, *, are_noticed: bool) -> List[List[Case]]:
 def spread(table: List[List[Case]], count: int) -> List[Case]:
     """Take about so many cases: each failure and each pair, then evenly spread others.
 
-    What is heavy is not taken twice.
+    What is heavy is not taken twice. ``authorized: false`` means another thing in each
+    state, so it is taken in all.
     """
     width = len(table[0])
     taken = {(row, row % width) for row in range(len(table))}
     taken |= {(place % len(table), place) for place in range(width)}
+    taken |= {
+        (row, place)
+        for row, place in itertools.product(range(len(table)), range(width))
+        if table[row][place].fault.failure.kind == UNAUTHORIZED
+    }
     rest = [
         place
         for place in itertools.product(range(len(table)), range(width))
