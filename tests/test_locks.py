@@ -82,6 +82,60 @@ def test_a_lock_is_given_back(directory: str) -> None:
     second.release()
 
 
+def test_an_interrupt_while_locking_leaves_no_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C right after the kernel's lock was taken: it is free while one sees the error."""
+    flock = fcntl.flock
+
+    def interrupted(fd: int, operation: int) -> None:
+        flock(fd, operation)
+        if operation != fcntl.LOCK_UN:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            Lock(directory, "commit", 0.0)
+    Lock(directory, "commit", 0.0).release()
+    assert caught.value.__traceback__ is not None
+    assert [] == _open_locks(directory)
+
+
+def test_a_hint_that_fails_in_any_way_leaves_no_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is free while one still holds the error that came after it was taken."""
+
+    def fail(path: str, *arguments: int) -> int:
+        raise MemoryError(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fail)
+        with pytest.raises(MemoryError) as caught:
+            Lock(directory, "commit", 0.0)
+    Lock(directory, "commit", 0.0).release()
+    assert caught.value.__traceback__ is not None
+
+
+def test_an_interrupted_release_closes_the_file(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a release waits for its end."""
+    lock = Lock(directory, "commit", 0.0)
+    flock = fcntl.flock
+
+    def interrupted(fd: int, operation: int) -> None:
+        flock(fd, operation)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lock.release()
+    assert [] == _open_locks(directory)
+
+
 def test_names_do_not_exclude_each_other(directory: str) -> None:
     """The lock of a refresh does not block a commit."""
     refresh = Lock(directory, "refresh", 0.0)
