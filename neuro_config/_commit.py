@@ -113,9 +113,11 @@ class FileRefresher:
 
     def release(self) -> None:
         """Remove what is left of the reserve and let the next one in."""
-        if self._reserved is not None and self.held:
-            _discard(self._reserved)
-        self._lock.release()
+        try:
+            if self._reserved is not None and self.held:
+                _discard(self._reserved)
+        finally:
+            self._lock.release()
 
 
 class _Found(NamedTuple):

@@ -476,6 +476,23 @@ def test_an_unused_reserve_is_removed(storage: FileStorage, directory: Path) -> 
     assert {SESSION, FIRST} == names_in(directory)
 
 
+def test_an_interrupted_release_lets_the_next_one_in(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the reserve is removed: the right to refresh is given back."""
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            refresher.release()
+    storage.sole_refresher(0.0).release()
+
+
 def test_the_reserve_of_a_dead_refresher_is_removed(
     storage: FileStorage, directory: Path
 ) -> None:
