@@ -14,7 +14,7 @@ import os
 import platform
 import signal
 import sys
-from typing import Callable, Collection, Dict, List, NamedTuple
+from typing import Collection, Dict, List, NamedTuple, Optional
 
 from events import Event, event_of
 
@@ -71,20 +71,6 @@ class Fault(NamedTuple):
     record: bool = False
 
 
-class Watched(NamedTuple):
-    """What was seen.
-
-    Args:
-        died: Whether the child was killed.
-        calls: Names of the calls that counted.
-        events: What they did to files, if that was to be recorded.
-    """
-
-    died: bool
-    calls: List[str]
-    events: List[Event]
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 CLOSE = 3
 
@@ -103,10 +89,10 @@ def works_here() -> bool:
 
 
 def consent(outside: bool) -> None:
-    """Be traced by the parent from now on; it goes on with ``watch``.
+    """Be traced by the parent from now on, and stop until it goes on.
 
     Args:
-        outside: See ``Fault``.
+        outside: Whether calls to the outside count, else all but ``UNTOUCHED``.
     """
     _ptrace(TRACEME, 0)
     pause()
@@ -114,76 +100,71 @@ def consent(outside: bool) -> None:
 
 
 def pause() -> None:
-    """Stop until the parent has looked."""
+    """Stop until the parent goes on."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def watch(child: int, fault: Fault, paused: Callable[[], None]) -> Watched:
-    """Follow a child to its end.
+class Tracing:
+    """A child that has called ``consent`` or is about to.
 
-    Args:
-        child: It has called ``consent``. Its calls count until it calls ``pause``.
-        fault: What is to happen at one of them.
-        paused: Called while the child stands still, before its first call and after
-            its last.
+    Attributes:
+        calls: Names of the calls that counted, of the last ``count``.
+        events: What they did to files, if that is to be recorded.
     """
-    os.waitpid(child, 0)
-    _ptrace(SETOPTIONS, child, OPTIONS)
-    paused()
-    tracing = _Tracing(child, fault, paused)
-    _ptrace(CONTINUE, child)
-    while True:
-        thread, status = os.waitpid(-1, WALL)
-        if os.WIFSTOPPED(status):
-            tracing.stopped(thread, status)
-        elif thread == child:
-            return Watched(os.WIFSIGNALED(status), tracing.calls, tracing.events)
 
-
-class _Tracing:
-    def __init__(self, child: int, fault: Fault, paused: Callable[[], None]) -> None:
+    def __init__(self, child: int) -> None:
         self.calls: List[str] = []
         self.events: List[Event] = []
         self._child = child
-        self._fault = fault
-        self._paused = paused
-        self._counting = True
+        self._fault: Optional[Fault] = None
+        os.waitpid(child, 0)
+        _ptrace(SETOPTIONS, child, OPTIONS)
 
-    def stopped(self, thread: int, status: int) -> None:
-        """See why a thread has stopped, and let it go on."""
+    def count(self, fault: Fault) -> bool:
+        """Let it go on until its next pause, its calls counted; see ``go_on``."""
+        self.calls, self.events, self._fault = [], [], fault
+        try:
+            return self.go_on()
+        finally:
+            self._fault = None
+
+    def go_on(self) -> bool:
+        """Let it go on until its next pause; tell whether it lives."""
+        _ptrace(CONTINUE, self._child)
+        while True:
+            thread, status = os.waitpid(-1, WALL)
+            if os.WIFSTOPPED(status):
+                is_first = thread != self._child  # a thread begins with one
+                if os.WSTOPSIG(status) == signal.SIGSTOP and not is_first:
+                    return True
+                self._let_go_on(thread, status)
+            elif thread == self._child:
+                return False
+
+    def _let_go_on(self, thread: int, status: int) -> None:
         number = os.WSTOPSIG(status)
         following, deliver = CONTINUE, 0
         if status >> 8 == SECCOMP_STOP:
             following = self._at_call(thread)
         elif number == signal.SIGTRAP | 0x80:  # the end of a close that is to fail
             self._fail(thread)
-        elif number == signal.SIGSTOP:
-            if thread == self._child:
-                self._counting = False
-                self._paused()
-        elif number != signal.SIGTRAP:
+        elif number not in (signal.SIGTRAP, signal.SIGSTOP):
             deliver = number
         _ptrace(following, thread, deliver, gone=True)
 
     def _at_call(self, thread: int) -> int:
+        if self._fault is None:
+            return CONTINUE
         call = _peek(thread, NUMBER)
-        if self._counting:
-            self.calls.append(OUTSIDE.get(call, str(call)))
-            if len(self.calls) == self._fault.when:
-                return self._strike(thread, call)
-            if self._fault.record:
-                self._record(thread)
+        self.calls.append(OUTSIDE.get(call, str(call)))
+        if len(self.calls) == self._fault.when:
+            return self._strike(self._fault.kind, thread, call)
+        if self._fault.record:
+            self._record(thread)
         return CONTINUE
 
-    def _record(self, thread: int) -> None:
-        name = self.calls[-1]
-        event = event_of(thread, name, lambda address: _peek(thread, address))
-        if event is not None:
-            self.events.append(event)
-
-    def _strike(self, thread: int, call: int) -> int:
+    def _strike(self, kind: str, thread: int, call: int) -> int:
         """Do what is to be done, and tell how the thread is to go on."""
-        kind = self._fault.kind
         if kind == "kill":
             os.kill(self._child, signal.SIGKILL)
         elif kind == "interrupt":
@@ -198,7 +179,14 @@ class _Tracing:
         return CONTINUE
 
     def _fail(self, thread: int) -> None:
+        assert self._fault is not None
         _ptrace(POKEUSER, thread, -_number_of(self._fault.kind), RESULT)
+
+    def _record(self, thread: int) -> None:
+        name = self.calls[-1]
+        event = event_of(thread, name, lambda address: _peek(thread, address))
+        if event is not None:
+            self.events.append(event)
 
 
 class _Instruction(ctypes.Structure):

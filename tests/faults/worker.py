@@ -6,6 +6,8 @@ whether a reader is to look on. It answers with the fields of ``sweep.Outcome``.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import json
 import logging
@@ -15,7 +17,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import scenarios
 import tracer
@@ -26,54 +28,109 @@ from neuro_config._files import FileStorage
 from neuro_config._locks import is_held
 
 
-def perform(order: Dict[str, Any]) -> None:
-    """Do what an order names."""
+NOTHING: Dict[str, Any] = {"error": None, "bases": [], "text": ""}
+
+
+def prepared(order: Dict[str, Any]) -> Callable[[], None]:
+    """Make ready what an order names."""
     directory = order["directory"]
     if order["scenario"] in OPERATIONS:
-        OPERATIONS[order["scenario"]](directory, *order["arguments"])
-    else:
-        scenarios.SCENARIOS[order["scenario"]](FileStorage(directory))
+        work = OPERATIONS[order["scenario"]]
+        return functools.partial(work, directory, *order["arguments"])
+    return functools.partial(
+        scenarios.SCENARIOS[order["scenario"]], FileStorage(directory)
+    )
 
 
-def _be_watched(order: Dict[str, Any], answer: int) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    found = {"error": None, "bases": [], "text": ""}
-    fault = tracer.Fault(*order["fault"])
-    tracer.consent(fault.outside)
+def _do(order: Dict[str, Any]) -> Dict[str, Any]:
+    """Do what is ordered; pause before and after."""
+    work = prepared(order)
+    tracer.pause()
     try:
-        perform(order)
+        work()
         tracer.pause()
     except BaseException as error:
         tracer.pause()  # with the error, and all that it refers to, at hand
         bases = [base.__name__ for base in type(error).__mro__]
-        found = {"error": bases[0], "bases": bases, "text": str(error)}
-    os.write(answer, json.dumps(found).encode())
+        return {"error": bases[0], "bases": bases, "text": str(error)}
+    return NOTHING
 
 
-def run(order: Dict[str, Any], reader: Reader) -> Dict[str, Any]:
-    """Fork a child that does what is ordered, and tell what became of it."""
-    answers, answer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _be_watched(order, answer)
-        os._exit(0)
-    os.close(answer)
-    if order["read"]:
-        reader.start(order["directory"])
-    files: List[Dict[str, Any]] = []
-    held: List[str] = []
+class Child:
+    """A traced process that does what it is ordered, until it dies."""
 
-    def paused() -> None:
-        files.append(tracer.open_files(child))
-        held[:] = _held(order["directory"])
+    def __init__(self, outside: bool) -> None:
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            tracer.consent(outside)
+            while True:
+                tracer.pause()
+                found = _do(json.loads(os.read(orders, 1 << 16)))
+                os.write(answers, json.dumps(found).encode())
+        os.close(orders)
+        os.close(answers)
+        self.tracing = tracer.Tracing(self.pid)
+        self.tracing.go_on()
 
-    watched = tracer.watch(child, tracer.Fault(*order["fault"]), paused)
-    with os.fdopen(answers) as pipe:
-        text = pipe.read()
-    found = json.loads(text or '{"error": null, "bases": [], "text": ""}')
-    left = [] if len(files) < 2 else _more(files[0], files[1])
-    seen = reader.stop() if order["read"] else []
-    return {**watched._asdict(), **found, "left": left, "held": held, "seen": seen}
+    def order(self, order: Dict[str, Any]) -> None:
+        """Let it make itself ready."""
+        os.write(self._orders, json.dumps(order).encode())
+        self.tracing.go_on()
+
+    def answer(self) -> Dict[str, Any]:
+        """Let it end, and return what it says."""
+        self.tracing.go_on()
+        found: Dict[str, Any] = json.loads(os.read(self._answers, 1 << 16))
+        return found
+
+    def end(self) -> None:
+        """Kill it, if it is not dead."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+            self.tracing.go_on()
+        os.close(self._orders)
+        os.close(self._answers)
+
+
+class Worker:
+    """Runs what is ordered in a child."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+        self._children: Dict[bool, Child] = {}
+
+    def run(self, order: Dict[str, Any]) -> Dict[str, Any]:
+        """Do what is ordered, and tell what became of it."""
+        fault, directory = tracer.Fault(*order["fault"]), order["directory"]
+        child = self._children.pop(fault.outside, None) or Child(fault.outside)
+        child.order(order)
+        before = tracer.open_files(child.pid)
+        if order["read"]:
+            self._reader.start(directory)
+        found, left = NOTHING, []
+        lives = child.tracing.count(fault)
+        if lives:
+            left = _more(before, tracer.open_files(child.pid))
+        held = _held(directory)
+        seen = self._reader.stop() if order["read"] else []
+        if lives:
+            found = child.answer()
+        if lives and order["scenario"] not in OPERATIONS:
+            self._children[fault.outside] = child
+        else:
+            child.end()
+        return {
+            "died": not lives,
+            "calls": child.tracing.calls,
+            "events": child.tracing.events,
+            **found,
+            "left": left,
+            "held": held,
+            "seen": seen,
+        }
 
 
 def _more(before: Dict[str, Any], after: Dict[str, Any]) -> List[str]:
@@ -100,14 +157,14 @@ def main(connection: socket.socket) -> None:
     """Do orders until nobody is there any more to give them."""
     logging.disable(logging.CRITICAL)
     _warm_up()
-    reader = Reader()
+    worker = Worker()
     gc.collect()
     gc.freeze()
     while True:
         order = connection.recv(1 << 16)
         if not order:
             return
-        connection.sendall(json.dumps(run(json.loads(order), reader)).encode())
+        connection.sendall(json.dumps(worker.run(json.loads(order))).encode())
 
 
 if __name__ == "__main__":
