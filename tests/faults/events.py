@@ -20,6 +20,7 @@ class Event(NamedTuple):
         target: The new path, of a rename or a link.
         number: The flags of an open, the length of a truncation.
         data: What is written, zlib in base64.
+        mode: Of a new file or directory, or a changed one.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Event(NamedTuple):
     target: str = ""
     number: int = 0
     data: str = ""
+    mode: int = 0
 
     @property
     def written(self) -> bytes:
@@ -38,12 +40,13 @@ def event_of(
     thread: int, name: str, register: Callable[[int], int]
 ) -> Optional[Event]:
     """Tell what the call does that a child is about to make."""
-    if name in ("mkdir", "unlink", "rmdir"):
-        return Event(name, _text(thread, register(FIRST)))
+    if name in ("mkdir", "chmod", "unlink", "rmdir"):
+        return Event(name, _text(thread, register(FIRST)), mode=register(SECOND))
+    if name == "fchmod":
+        return Event(name, _file(thread, register(FIRST)), mode=register(SECOND))
     if name == "openat":
-        return Event(
-            name, _text(thread, register(SECOND)), number=register(THIRD)
-        )
+        path = _text(thread, register(SECOND))
+        return Event(name, path, number=register(THIRD), mode=register(FOURTH))
     if name in ("rename", "link", "symlink"):
         target = _text(thread, register(SECOND))
         return Event(name, _text(thread, register(FIRST)), target)

@@ -135,12 +135,17 @@ class Sweep:
         return self.at(scenario, directory, fault, read=read), directory
 
     def at(
-        self, scenario: str, directory: Path, fault: Fault, *, read: bool = False
+        self,
+        scenario: str,
+        directory: Path,
+        fault: Fault,
+        *arguments: str,
+        read: bool = False,
     ) -> Outcome:
         """Run a scenario in a directory as it is."""
         worker = self._free.get()
         try:
-            return worker.run(scenario, directory, fault, read=read)
+            return worker.run(scenario, directory, fault, *arguments, read=read)
         finally:
             self._free.put(worker)
 
