@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict
 
-from neuro_config import ConfigStore
+from neuro_config import ConfigStore, TokenExpired
 
 EXPIRED = 3700.0  # seconds after which the embedded platform's tokens have expired
 LATE = 3000.0  # seconds after which a refresh is tried early
@@ -29,11 +29,17 @@ def switch(directory: str) -> None:
 
 
 def refresh(directory: str) -> None:
-    ConfigStore(directory).refresh_token()
+    store = ConfigStore(directory)
+    before = store.token()
+    store.refresh_token()
+    assert before != store.token()
 
 
 def expired(directory: str) -> None:
-    later(directory, EXPIRED).token()
+    store = later(directory, EXPIRED)
+    before = store.state
+    assert isinstance(before, TokenExpired)
+    assert before.session.token.access_token != store.token()
 
 
 def logout(directory: str) -> None:

@@ -1,0 +1,118 @@
+"""Whole operations of a store, killed or refused at any system call they make."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import List
+
+import pytest
+from beside import NOBODY, look
+from common import Login
+from ground import REFRESHES, Trial, Trials, require_that_it_works, stored
+from operations import EXPIRED, LATE, OPERATIONS, later
+from proof import Effort, Tally
+from sweep import Outcome, Sweep, sample
+from tracer import Fault
+
+from neuro_config import (
+    ConfigStore,
+    FileStorage,
+    RefreshPendingError,
+    SessionEndedError,
+)
+from neuro_config.testing import Platform
+
+
+@pytest.fixture
+def trials(
+    request: pytest.FixtureRequest, sweep: Sweep, platform: Platform, login: Login
+) -> Trials:
+    return Trials(request.param, sweep, platform, login)
+
+
+each_operation = pytest.mark.parametrize("trials", sorted(OPERATIONS), indirect=True)
+
+
+@pytest.mark.attack("1", "7", "8", "mark")
+@each_operation
+def test_a_killed_operation_leaves_a_login_that_works(
+    trials: Trials, tally: Tally, effort: Effort
+) -> None:
+    """SIGKILL at any system call of a whole operation, network included: old or new, and a refresh as the mark says."""
+    undisturbed = trials.new()
+    whole = trials.run(undisturbed, Fault())
+    assert (False, None) == (whole.died, whole.error)
+    require_steps(trials, undisturbed, whole.seen)
+    faults = [Fault("kill", when) for when in range(1, len(whole.calls) + 1)]
+    for fault in sample(faults, effort):
+        trial = trials.new()
+        outcome = trials.run(trial, fault)
+        if not outcome.died:  # threads share the work: now and then it takes a call less
+            assert fault.when > len(outcome.calls)
+            continue
+        require_steps(trials, trial, outcome.seen)
+        assert look(str(trial.directory)) == outcome.seen[-1]
+        if trials.operation in REFRESHES:
+            require_what_the_mark_says(trials, trial, outcome, whole)
+        elif outcome.seen[-1] != NOBODY:
+            require_that_it_works(trial.directory)
+            trials.use_again(trial)
+        shutil.rmtree(trial.directory)
+        tally()
+
+
+def require_steps(trials: Trials, trial: Trial, seen: List[str]) -> None:
+    """A reader saw the old state, then perhaps the mark, then perhaps the new one."""
+    assert trial.seen_before == seen[0]
+    assert len(set(seen)) == len(seen) <= (3 if trials.operation in REFRESHES else 2)
+    catalogs = [state.split()[-1] for state in seen]
+    if trials.operation in ("whole switch", *REFRESHES):
+        assert {trial.seen_before.split()[-1]} == set(catalogs)
+    elif trials.operation == "whole logout":
+        assert [NOBODY] == catalogs[1:] or not catalogs[1:]
+    else:
+        assert all(len(catalog) == 64 for catalog in catalogs)
+    require_the_same_catalog(trial)
+
+
+def require_the_same_catalog(trial: Trial) -> None:
+    """Every line of the stored catalog is what its index says."""
+    if FileStorage(trial.directory).read() is not None:
+        clusters = ConfigStore(trial.directory).clusters
+        assert {"default", "farm", "lab"} <= {*clusters}
+        assert all(clusters[name].name == name for name in clusters)
+
+
+def require_what_the_mark_says(
+    trials: Trials, trial: Trial, outcome: Outcome, whole: Outcome
+) -> None:
+    """What a dead refresher leaves is used as the mark allows, and no token is spent twice."""
+    sends = whole.calls.count("sendto")
+    was_sent = trial.wait_for_the_platform(outcome, sends)
+    found = stored(trial.directory)
+    is_saved = found.token != trial.old.token
+    reused = trials.platform.count(reuse_detected=True)
+    if is_saved or found.refresh_sent is None:
+        assert is_saved == was_sent
+        ConfigStore(trial.directory, timeout=5.0).refresh_token()
+        trials.use_again(trial)
+        assert reused == trials.platform.count(reuse_detected=True)
+        return
+    sent = trial.sent()
+    assert trial.old.token.access_token == later(str(trial.directory), LATE).token()
+    with pytest.raises(RefreshPendingError):
+        ConfigStore(trial.directory).refresh_token()
+    assert sent == trial.sent()
+    after = later(str(trial.directory), EXPIRED)
+    if was_sent:
+        with pytest.raises(SessionEndedError) as caught:
+            after.token()
+        moment = time.gmtime(found.refresh_sent.sent_at)
+        assert time.strftime("%Y-%m-%d %H:%M:%S UTC", moment) == caught.value.lost_at
+        assert reused + 1 == trials.platform.count(reuse_detected=True)
+    else:
+        assert trial.old.token.access_token != after.token()
+        trials.use_again(trial)
+        assert reused == trials.platform.count(reuse_detected=True)
+    assert sent + 1 == trial.sent()
