@@ -54,14 +54,17 @@ class Trial:
             "token", grant_type="refresh_token", outcome="pending"
         )
 
-    def wait_for_the_platform(self, outcome: Outcome, sends: int) -> bool:
+    def wait_for_the_platform(
+        self, outcome: Outcome, fault: Fault, sends: int
+    ) -> bool:
         """Tell whether the refresh was sent, once the platform has worked on it.
 
         Args:
-            outcome: Its last call was not made if it died.
+            outcome: Of the run.
+            fault: The call that it hit was not made.
             sends: How many calls it takes to send the request.
         """
-        made = outcome.calls[:-1] if outcome.died else outcome.calls
+        made = outcome.calls[: fault.when - 1] + outcome.calls[fault.when :]
         if made.count("sendto") < sends:
             return False
         end = time.monotonic() + 60.0

@@ -12,7 +12,8 @@ from common import Login
 from ground import REFRESHES, Trial, Trials, require_that_it_works, stored
 from operations import EXPIRED, LATE, OPERATIONS, later
 from proof import Effort, Tally
-from sweep import Outcome, Sweep, sample
+from sweep import Outcome, Sweep, content, sample
+from test_errors import ERRORS
 from tracer import Fault
 
 from neuro_config import (
@@ -54,7 +55,7 @@ def test_a_killed_operation_leaves_a_login_that_works(
         require_steps(trials, trial, outcome.seen)
         assert look(str(trial.directory)) == outcome.seen[-1]
         if trials.operation in REFRESHES:
-            require_what_the_mark_says(trials, trial, outcome, whole)
+            require_what_the_mark_says(trials, trial, outcome, fault, whole)
         elif outcome.seen[-1] != NOBODY:
             require_that_it_works(trial.directory)
             trials.use_again(trial)
@@ -85,11 +86,11 @@ def require_the_same_catalog(trial: Trial) -> None:
 
 
 def require_what_the_mark_says(
-    trials: Trials, trial: Trial, outcome: Outcome, whole: Outcome
+    trials: Trials, trial: Trial, outcome: Outcome, fault: Fault, whole: Outcome
 ) -> None:
     """What a dead refresher leaves is used as the mark allows, and no token is spent twice."""
     sends = whole.calls.count("sendto")
-    was_sent = trial.wait_for_the_platform(outcome, sends)
+    was_sent = trial.wait_for_the_platform(outcome, fault, sends)
     found = stored(trial.directory)
     is_saved = found.token != trial.old.token
     reused = trials.platform.count(reuse_detected=True)
@@ -116,3 +117,59 @@ def require_what_the_mark_says(
         trials.use_again(trial)
         assert reused == trials.platform.count(reuse_detected=True)
     assert sent + 1 == trial.sent()
+
+
+SHARE = 16  # of the faults that one run of effort 1 does one; a long run does most
+NETWORK = ("socket", "connect", "setsockopt", "sendto", "recvfrom", "shutdown")
+
+
+@pytest.mark.attack("3", "7", "mark")
+@each_operation
+def test_a_refused_operation_leaves_the_old_state(
+    trials: Trials, tally: Tally, effort: Effort
+) -> None:
+    """Any system call of a whole operation fails in any way: a typed error and the old state, and a refreshed token is returned."""
+    whole = trials.run(trials.new(), Fault(outside=True))
+    assert (None, [], []) == (whole.error, whole.left, whole.held)
+    faults = [
+        Fault(error, when, outside=True)
+        for when in range(1, len(whole.calls) + 1)
+        for error in ERRORS
+    ]
+    for fault in sample(faults, lambda cases: effort(cases // SHARE)):
+        trial = trials.new()
+        before = content(trial.directory)
+        outcome = trials.run(trial, fault)
+        assert not outcome.died
+        assert outcome.error is None or "ConfigError" in outcome.bases, outcome
+        assert [] == outcome.left, (fault, outcome)
+        assert [] == [one.name for one in trial.directory.glob("*.tmp")], fault
+        if trials.operation in REFRESHES:
+            require_a_returned_token(trials, trial, outcome, fault, whole)
+        elif outcome.error is not None:
+            assert [] == outcome.held
+            assert before == content(trial.directory), (fault, outcome)
+        require_the_same_catalog(trial)
+        shutil.rmtree(trial.directory)
+        tally()
+
+
+def require_a_returned_token(
+    trials: Trials, trial: Trial, outcome: Outcome, fault: Fault, whole: Outcome
+) -> None:
+    """What was answered is returned; else the old token stands, and is marked if it was sent."""
+    was_sent = trial.wait_for_the_platform(outcome, fault, whole.calls.count("sendto"))
+    found = stored(trial.directory)
+    failed = outcome.calls[fault.when - 1 : fault.when]
+    if outcome.error is None:
+        assert was_sent
+        assert outcome.held == ([] if found.token != trial.old.token else ["refresh"])
+        return
+    assert [] == outcome.held
+    assert trial.old.token == found.token, (fault, outcome)
+    if was_sent:
+        assert failed[0] in NETWORK, (fault, outcome)
+        assert found.refresh_sent is not None
+    else:
+        assert found.refresh_sent is None, (fault, outcome)
+        trials.use_again(trial)
