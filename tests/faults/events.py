@@ -36,9 +36,7 @@ class Event(NamedTuple):
         return zlib.decompress(base64.b64decode(self.data))
 
 
-def event_of(
-    thread: int, name: str, register: Callable[[int], int]
-) -> Optional[Event]:
+def event_of(thread: int, name: str, register: Callable[[int], int]) -> Optional[Event]:
     """Tell what the call does that a child is about to make."""
     if name in ("mkdir", "chmod", "unlink", "rmdir"):
         return Event(name, _text(thread, register(FIRST)), mode=register(SECOND))

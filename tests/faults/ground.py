@@ -50,13 +50,9 @@ class Trial:
         """How many refreshes have been sent and worked on."""
         return self.platform.count(
             "token", grant_type="refresh_token"
-        ) - self.platform.count(
-            "token", grant_type="refresh_token", outcome="pending"
-        )
+        ) - self.platform.count("token", grant_type="refresh_token", outcome="pending")
 
-    def wait_for_the_platform(
-        self, outcome: Outcome, fault: Fault, sends: int
-    ) -> bool:
+    def wait_for_the_platform(self, outcome: Outcome, fault: Fault, sends: int) -> bool:
         """Tell whether the refresh was sent, once the platform has worked on it.
 
         Args:

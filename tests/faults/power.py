@@ -106,10 +106,12 @@ class Disk:
     def _trees(self, names: Dict[int, Names]) -> Iterator[Tree]:
         """All contents that the files of these directories may have."""
         found = dict(_walk(names, self._top, ""))
-        files = [(path, number) for path, number in found.items() if number not in names]
+        files = [
+            (path, number) for path, number in found.items() if number not in names
+        ]
         unsure = [self._versions(number) for _, number in files]
         for contents in itertools.product(*unsure):
-            tree: Tree = {path: None for path in found}
+            tree: Tree = dict.fromkeys(found)
             tree.update({path: data for (path, _), data in zip(files, contents)})
             yield tree
 

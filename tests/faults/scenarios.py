@@ -97,4 +97,3 @@ AFTER: Dict[str, Optional[Session]] = {
     "logout_damaged": None,
     "refresh": REFRESHED,
 }
-

@@ -85,7 +85,9 @@ def test_files_are_private_from_their_creation(sweep: Sweep, tmp_path: Path) -> 
     created = [event for event in opened if event.number & os.O_CREAT]
     assert len(created) >= 3
     assert {0o600} == {event.mode for event in created}
-    made = {event.path: event.mode for event in reversed(events) if event.name == "mkdir"}
+    made = {
+        event.path: event.mode for event in reversed(events) if event.name == "mkdir"
+    }
     assert {str(tmp_path / "store"): 0o700} == made
     changed = {event.mode for event in events if event.name in ("chmod", "fchmod")}
     assert {0o700, 0o600} == changed

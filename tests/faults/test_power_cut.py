@@ -51,7 +51,9 @@ class Ground:
         scenarios.prepare(root / STORE, scenario)
         return root
 
-    def do(self, scenario: str, root: Path, when: int = 0) -> Tuple[List[str], List[Event], str]:
+    def do(
+        self, scenario: str, root: Path, when: int = 0
+    ) -> Tuple[List[str], List[Event], str]:
         """Run a scenario, to its end or until it is killed at a call."""
         fault = Fault("kill", when, outside=True, record=True)
         outcome = self._sweep.at(scenario, root / STORE, fault)
@@ -160,9 +162,7 @@ def test_what_is_built_on_a_dead_writers_work_survives_a_power_cut(
     root = ground.prepared(first)
     calls, _, _ = ground.do(first, ground.new(root))
     deaths = [
-        Fault("kill", number)
-        for number, name in enumerate(calls, 1)
-        if name in CHANGES
+        Fault("kill", number) for number, name in enumerate(calls, 1) if name in CHANGES
     ]
     for death in sample(deaths, lambda cases: effort(cases // 2)):
         dead = ground.new(root)

@@ -211,7 +211,7 @@ def _stop_at(numbers: Collection[int], *, listed: bool) -> None:
     for left, number in zip(range(len(numbers), 0, -1), numbers):
         steps.append((0x15, left, 0, number))  # if equal, jump to the last step
     steps += [(0x06, 0, 0, go), (0x06, 0, 0, stop)]
-    program = (_Instruction * len(steps))(*steps)
+    program = (_Instruction * len(steps))(*(_Instruction(*step) for step in steps))
     _libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0)
     given = _Program(len(steps), ctypes.addressof(program))
     if _libc.prctl(SECCOMP, FILTER, ctypes.byref(given), 0, 0) != 0:

@@ -31,7 +31,6 @@ from neuro_config import ConfigStore, NetworkError
 from neuro_config._files import FileStorage
 from neuro_config._locks import is_held
 
-
 # Says that it is of ann's, and is signed by nobody.
 TOKEN = "eyJhbGciOiJub25lIn0.eyJpZGVudGl0eSI6ImFubiJ9.x"
 NOTHING: Dict[str, Any] = {"error": None, "bases": [], "text": ""}
