@@ -146,7 +146,8 @@ def test_a_refused_operation_leaves_the_old_state(
         assert outcome.error is None or "ConfigError" in outcome.bases, outcome
         kept = [str(trial.directory / f"{name}.lock") for name in outcome.held]
         assert kept == outcome.left, (fault, outcome)
-        assert [] == [one.name for one in trial.directory.glob("*.tmp")], fault
+        reserves = len([*trial.directory.glob("*.tmp")])
+        assert reserves <= len(outcome.held), fault  # kept together, for the answer
         if trials.operation in REFRESHES:
             require_a_returned_token(trials, trial, outcome, fault, whole)
         elif outcome.error is not None:
@@ -167,7 +168,9 @@ def require_a_returned_token(
     is_network = failed in NETWORK or fault.when == closing_of_the_socket(outcome)
     if outcome.error is None:
         assert was_sent
-        assert outcome.held == ([] if found.token != trial.old.token else ["refresh"])
+        # What is not surely on the disk will be written once more.
+        is_saved = found.token != trial.old.token and failed != "fsync"
+        assert outcome.held == ([] if is_saved else ["refresh"])
         return
     assert [] == outcome.held
     assert trial.old.token == found.token, (fault, outcome)
