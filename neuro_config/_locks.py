@@ -73,10 +73,14 @@ class Lock:
 
     def release(self) -> None:
         """Let the next one in; again is harmless."""
-        # The lock ends with the file anyhow, but an interrupt must not keep that open.
-        with deferred(), _forking, contextlib.suppress(OSError):
+        with deferred(), _forking:  # an interrupt must not keep the file open
             _held.discard(self._lock)
-            self._lock.release()
+            fd = self._lock._context.lock_file_fd
+            try:
+                self._lock.release()
+            except OSError:
+                # The lock ends with the file, which version 3 of filelock leaves open.
+                _close_lock(fd, self._lock.lock_file)
 
     def _take(self, path: str) -> bool:
         with deferred(), _forking:  # an interrupt would lose the open file
@@ -97,6 +101,13 @@ class Lock:
             return True
         self.release()
         return False
+
+
+def _close_lock(fd: Optional[int], path: str) -> None:
+    """Close a lock file, unless it is closed or its number is another file's by now."""
+    with contextlib.suppress(OSError):
+        if fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
+            os.close(fd)
 
 
 def _drop_inherited() -> None:

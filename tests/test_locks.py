@@ -29,7 +29,13 @@ from neuro_config._errors import (
     UnsafePathError,
 )
 from neuro_config._files import FileStorage
-from neuro_config._locks import Lock, describe_holder, process_start, read_hint
+from neuro_config._locks import (
+    Lock,
+    _close_lock,
+    describe_holder,
+    process_start,
+    read_hint,
+)
 
 HOLD = """
 import os, sys
@@ -116,6 +122,35 @@ def test_a_hint_that_fails_in_any_way_leaves_no_lock(
             Lock(directory, "commit", 0.0)
     Lock(directory, "commit", 0.0).release()
     assert caught.value.__traceback__ is not None
+
+
+def test_a_release_that_the_system_refuses_frees_the_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock ends with its file, which is closed whatever comes of unlocking it."""
+    lock = Lock(directory, "commit", 0.0)
+
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", flock)
+        lock.release()
+    assert [] == _open_locks(directory)
+    Lock(directory, "commit", 0.0).release()
+
+
+def test_a_file_with_the_number_of_a_closed_lock_stays_open(directory: str) -> None:
+    """Another file may have got the number since; only the lock file itself is closed."""
+    path = os.path.join(directory, "commit.lock")
+    Path(path).touch()
+    with open(os.devnull) as other, open(path) as locked:
+        _close_lock(other.fileno(), path)
+        _close_lock(None, path)
+        assert os.fstat(other.fileno())
+        number = os.dup(locked.fileno())
+    _close_lock(number, path)
+    assert [] == _open_locks(directory)
 
 
 def test_an_interrupted_release_closes_the_file(
