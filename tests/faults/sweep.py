@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import filelock
 import pytest
 import scenarios
 import tracer
@@ -196,3 +197,19 @@ def content(directory: Path) -> Dict[str, bytes]:
     if not directory.exists():
         return {}
     return {name: (directory / name).read_bytes() for name in names_in(directory)}
+
+
+def files_left(outcome: Outcome, fault: Fault) -> List[str]:
+    """Files that are open still, without those that another library loses.
+
+    Version 3 of filelock forgets to close a file whose mode it could not set; it has
+    not locked that yet.
+    """
+    is_lost = filelock.__version__.startswith("3.") and (
+        outcome.calls[fault.when - 1] == "fchmod"
+    )
+    return [
+        name
+        for name in outcome.left
+        if not (is_lost and name.endswith(".lock") and not outcome.held)
+    ]

@@ -11,7 +11,7 @@ import pytest
 import scenarios
 from beside import look
 from samples import environment, python
-from sweep import Outcome, Sweep, content
+from sweep import Outcome, Sweep, content, files_left
 from test_crash import WRITERS, after, before
 from traced import require_strace
 from tracer import Fault
@@ -36,7 +36,7 @@ def test_a_failing_call_leaves_the_old_state_and_no_litter(
 
     def check(fault: Fault, directory: Path, outcome: Outcome) -> None:
         assert not outcome.died, fault
-        assert ([], []) == (outcome.left, outcome.held), fault
+        assert ([], []) == (files_left(outcome, fault), outcome.held), fault
         if outcome.error is None:
             assert after(scenario) == look(str(directory)), fault
         else:

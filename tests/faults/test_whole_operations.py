@@ -12,7 +12,7 @@ from common import Login
 from ground import REFRESHES, Trial, Trials, require_that_it_works, stored
 from operations import EXPIRED, LATE, OPERATIONS, later
 from proof import Effort, Tally
-from sweep import Outcome, Sweep, content, sample
+from sweep import Outcome, Sweep, content, files_left, sample
 from test_errors import ERRORS
 from tracer import Fault
 
@@ -145,7 +145,7 @@ def test_a_refused_operation_leaves_the_old_state(
         assert not outcome.died
         assert outcome.error is None or "ConfigError" in outcome.bases, outcome
         kept = [str(trial.directory / f"{name}.lock") for name in outcome.held]
-        assert kept == outcome.left, (fault, outcome)
+        assert kept == files_left(outcome, fault), (fault, outcome)
         reserves = len([*trial.directory.glob("*.tmp")])
         assert reserves <= len(outcome.held), fault  # kept together, for the answer
         if trials.operation in REFRESHES:
