@@ -30,6 +30,9 @@ KEEP_CATALOG = 24 * 3600.0  # seconds since a session named it last
 
 LOCKS = ("commit", "refresh")
 
+# One can write what one cannot read; not every file system can be told to.
+_NOTHING_TO_FORCE = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
+
 _CORRUPT = f"{SESSION}.corrupt-"
 _COMMIT_LEFTOVER = "commit-"
 _REFRESH_LEFTOVER = "refresh-"
@@ -113,9 +116,11 @@ class FileRefresher:
 
     def release(self) -> None:
         """Remove what is left of the reserve and let the next one in."""
-        if self._reserved is not None and self.held:
-            _discard(self._reserved)
-        self._lock.release()
+        try:
+            if self._reserved is not None and self.held:
+                _discard(self._reserved)
+        finally:
+            self._lock.release()
 
 
 class _Found(NamedTuple):
@@ -133,15 +138,26 @@ def _typed(storage: Directory) -> Iterator[None]:
 
 
 def make_directory(path: str) -> None:
-    """Make a directory and what is missing above it, for its owner alone."""
+    """Make a directory and what is missing above it, for its owner alone.
+
+    Whoever puts the first file into it calls ``force_entry`` before.
+    """
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
         make_directory(parent)
+    force_entry(parent)
     with contextlib.suppress(FileExistsError):  # another process was faster
         os.mkdir(path, 0o700)
         os.chmod(path, 0o700)  # whatever the umask took away
-    with contextlib.suppress(PermissionError):  # one can write what one cannot read
-        _sync(parent)
+
+
+def force_entry(directory: str) -> None:
+    """See to it that a directory itself is on the disk, whoever made it and died."""
+    try:
+        _sync(os.path.dirname(directory))
+    except OSError as error:
+        if error.errno not in _NOTHING_TO_FORCE:
+            raise
 
 
 def _read(storage: Directory, replace: bool) -> _Found:
@@ -176,6 +192,8 @@ def _commit(
         if new == old.session and not old.damaged:
             _sync(storage.location)  # who wrote it may have died before
         else:
+            if old.data is None and not old.damaged:  # the first login in it
+                force_entry(storage.location)
             _note_last_use(storage, old.session, new)
             _replace(storage, old, data, reserved)
     except BaseException:
@@ -268,6 +286,7 @@ def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
     digest = digest_of(catalog)
     with contextlib.suppress(StorageError):
         if catalog == storage.read_catalog(digest, 0, len(catalog) + 1):
+            _sync(storage.location)  # who wrote it may have died before
             return None
     path = storage.file(catalog_name(digest))
     is_new = not os.path.lexists(path)

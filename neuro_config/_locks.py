@@ -23,6 +23,7 @@ from typing import Any, Dict, Optional
 import filelock
 
 from ._errors import LockTimeoutError, StorageWriteError, UnsafePathError
+from ._signals import deferred
 
 POLL = 0.005  # seconds between two tries
 
@@ -53,13 +54,17 @@ class Lock:
         os.stat(directory)  # filelock of Python 3.8 and 3.9 would make it
         self._lock = _file_lock(path)
         end = time.monotonic() + timeout
-        while not self._take(path):
-            left = end - time.monotonic()
-            if left <= 0:
-                holder = describe_holder(directory, name)
-                raise LockTimeoutError(path, holder, max(timeout, 0.0))
-            time.sleep(min(POLL, left))
-        _write_hint(directory, name)
+        try:
+            while not self._take(path):
+                left = end - time.monotonic()
+                if left <= 0:
+                    holder = describe_holder(directory, name)
+                    raise LockTimeoutError(path, holder, max(timeout, 0.0))
+                time.sleep(min(POLL, left))
+            _write_hint(directory, name)
+        except BaseException:
+            self.release()  # nobody else will: the caller has no lock to release
+            raise
 
     @property
     def held(self) -> bool:
@@ -68,12 +73,17 @@ class Lock:
 
     def release(self) -> None:
         """Let the next one in; again is harmless."""
-        with _forking, contextlib.suppress(OSError):  # it ends with the file anyhow
+        with deferred(), _forking:  # an interrupt must not keep the file open
             _held.discard(self._lock)
-            self._lock.release()
+            fd = self._lock._context.lock_file_fd
+            try:
+                self._lock.release()
+            except OSError:
+                # The lock ends with the file, which version 3 of filelock leaves open.
+                _close_lock(fd, self._lock.lock_file)
 
     def _take(self, path: str) -> bool:
-        with _forking:
+        with deferred(), _forking:  # an interrupt would lose the open file
             _require_ours(path)
             try:
                 self._lock.acquire(timeout=0)
@@ -91,6 +101,13 @@ class Lock:
             return True
         self.release()
         return False
+
+
+def _close_lock(fd: Optional[int], path: str) -> None:
+    """Close a lock file, unless it is closed or its number is another file's by now."""
+    with contextlib.suppress(OSError):
+        if fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
+            os.close(fd)
 
 
 def _drop_inherited() -> None:

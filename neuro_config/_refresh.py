@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any, Callable, Mapping, Optional
 
 from . import _unsaved
@@ -58,6 +59,7 @@ FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
+SETTLE_TIMEOUT = 1.0  # seconds to wait for others before a stored answer is used
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
 logger = logging.getLogger("neuro_config")
@@ -107,10 +109,11 @@ def renew(
         raise
     try:
         current = same_login(storage.read(), held.login_id, doing)
-        if _is_newer(current, held, clock()) or (
-            # Somebody may have failed, and noted it, since the held one was read.
-            early and clock() < fresh_until(current)
-        ):
+        if _is_newer(current, held, clock()):
+            _settle(refresher, deadline)
+            return current
+        # Somebody may have failed, and noted it, since the held one was read.
+        if early and clock() < fresh_until(current):
             return current
         _require_sendable(current, started, clock())
         # The answer must not get lost between the network and the disk.
@@ -184,6 +187,14 @@ def _is_newer(current: Session, held: Session, now: float) -> bool:
         current.token.access_token != held.token.access_token
         and type(at(current, now)) is not TokenExpired
     )
+
+
+def _settle(refresher: Refresher, deadline: Deadline) -> None:
+    """See to it that a stored answer survives a power cut: who stored it may have died."""
+    with suppress(StorageError):  # it is valid, whatever becomes of the disk
+        refresher.update(
+            lambda session: session, min(SETTLE_TIMEOUT, deadline.remaining())
+        )
 
 
 def _require_sendable(current: Session, started: float, now: float) -> None:

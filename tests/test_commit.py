@@ -116,6 +116,80 @@ def test_a_directory_in_an_unreadable_one_is_made() -> None:
         folder.chmod(0o700)
 
 
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """What is forced to the disk, and the renames in between, by their names."""
+    fsync, rename = os.fsync, os.rename
+    found: List[str] = []
+
+    def note_fsync(fd: int) -> None:
+        fsync(fd)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            found.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+
+    def note_rename(old: str, new: str) -> None:
+        rename(old, new)
+        found.append(f"rename to {os.path.basename(new)[:7]}")
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    return found
+
+
+def test_a_directory_of_a_dead_process_is_forced_to_the_disk(
+    tmp_path: Path, forced: List[str]
+) -> None:
+    """Who finds a directory without a login does not know whether it is on the disk."""
+    directory = tmp_path / "above" / "store"
+    directory.mkdir(mode=0o700, parents=True)
+    FileStorage(directory).update(to(ANN), 1.0)
+    assert ["above", "rename to session", "store"] == forced
+
+
+def test_what_is_above_a_new_directory_is_forced_to_the_disk(
+    tmp_path: Path, forced: List[str]
+) -> None:
+    """A dead process may have made the parent, so its entry is forced as well."""
+    (tmp_path / "above" / "parent").mkdir(parents=True)
+    FileStorage(tmp_path / "above" / "parent" / "store").update(to(ANN), 1.0)
+    assert ["above", "parent", "rename to session", "store"] == forced
+
+
+@pytest.mark.usefixtures("storage")
+def test_a_catalog_of_a_dead_process_is_forced_to_the_disk(
+    directory: Path, forced: List[str]
+) -> None:
+    """An intact catalog that nobody names yet is on the disk before the login is."""
+    (directory / SECOND).write_bytes(catalog("second"))
+    FileStorage(directory).update(to(BOB), 1.0, catalog=catalog("second"))
+    assert ["store", "rename to session", "store"] == forced
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EROFS, errno.EIO])
+def test_a_parent_that_cannot_be_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A file system that knows no such thing is good enough, a broken disk is not."""
+    directory = tmp_path / "store"
+    directory.mkdir(mode=0o700)
+    fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), tmp_path.stat()):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    storage = FileStorage(directory)
+    if number == errno.EIO:
+        with pytest.raises(StorageWriteError, match="nothing was changed"):
+            storage.update(to(ANN), 1.0, catalog=catalog("first"))
+        assert set() == names_in(directory)
+    else:
+        storage.update(to(ANN), 1.0, catalog=catalog("first"))
+        assert ANN == storage.read()
+
+
 def test_somebody_else_may_make_the_directory_first(directory: Path) -> None:
     """Two first logins at the same moment both go well."""
 
@@ -474,6 +548,23 @@ def test_an_unused_reserve_is_removed(storage: FileStorage, directory: Path) -> 
     refresher.reserve()
     refresher.release()
     assert {SESSION, FIRST} == names_in(directory)
+
+
+def test_an_interrupted_release_lets_the_next_one_in(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the reserve is removed: the right to refresh is given back."""
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            refresher.release()
+    storage.sole_refresher(0.0).release()
 
 
 def test_the_reserve_of_a_dead_refresher_is_removed(

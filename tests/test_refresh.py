@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import time
+from pathlib import Path
 from typing import Dict, List, Optional, Set, Tuple
 
 import attrs
@@ -345,6 +347,29 @@ def test_newer_token_after_invalid_grant(platform: Platform, login: Login) -> No
     FileStorage(store.path).update(change, 5)
     assert join() is None
     assert "newer" == store.token()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_newer_token_is_forced_to_the_disk(
+    login: Login, folder: Path, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """Another's answer is forced to the disk before it is used, and used even if that fails."""
+    store = login()
+    before = store.token()
+    ConfigStore(folder).refresh_token()
+    forced: List[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        if is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.refresh_token()
+    assert before != store.token()
+    assert [str(folder)] == forced
 
 
 def test_read_only_passed_config(platform: Platform) -> None:
