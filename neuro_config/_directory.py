@@ -184,6 +184,12 @@ class Directory:
             raise self.read_error(error, name) from error
 
 
+def has_one_name(found: os.stat_result) -> bool:
+    """Tell whether something is a file of ours that no other name leads to."""
+    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return is_file and found.st_uid == os.geteuid()
+
+
 def catalog_name(digest: str) -> str:
     """Name the file of a catalog."""
     return f"catalog-{digest}.jsonl"
