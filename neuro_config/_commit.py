@@ -339,7 +339,7 @@ def _note_last_use(
 ) -> None:
     if old is not None and (new is None or new.catalog != old.catalog):
         with contextlib.suppress(OSError):
-            os.utime(storage.file(catalog_name(old.catalog)))
+            os.utime(storage.file(catalog_name(old.catalog)), follow_symlinks=False)
 
 
 def is_ours(name: str) -> bool:
@@ -427,7 +427,7 @@ def _clean_up(storage: Directory, named: Collection[str]) -> None:
     """Remove catalogs out of use and files of writers that died; both are harmless."""
     with contextlib.suppress(OSError):
         _remove(storage, _COMMIT_LEFTOVER)
-        for name in os.listdir(storage.location):
+        for name in _files_in(storage):
             if _is_out_of_use(storage, name, named, time.time()):
                 os.unlink(storage.file(name))
 
@@ -441,10 +441,18 @@ def _is_out_of_use(
 
 
 def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
-    for name in os.listdir(storage.location):
+    for name in _files_in(storage):
         path = storage.file(name)
         if name.startswith(prefix) and is_ours(name) and path != keep:
             _unlink(path)
+
+
+def _files_in(storage: Directory) -> List[str]:
+    """List what is no directory: none is ours, and it would only stop the removal."""
+    with os.scandir(storage.location) as entries:
+        return [
+            entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _unlink(path: str) -> None:
