@@ -120,7 +120,8 @@ class Directory:
             UnsafePathError: Others can write it, or somebody else owns it.
         """
         try:
-            found = os.stat(self.location)
+            # It was resolved once: a link there has come since, and leads elsewhere.
+            found = os.lstat(self.location)
         except FileNotFoundError:
             return False
         except OSError as error:
