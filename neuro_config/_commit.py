@@ -19,7 +19,13 @@ import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from ._catalog import digest_of
-from ._directory import SESSION, SESSION_LIMIT, Directory, catalog_name
+from ._directory import (
+    SESSION,
+    SESSION_LIMIT,
+    Directory,
+    catalog_name,
+    has_one_name,
+)
 from ._errors import StorageError, StorageWriteError
 from ._locks import Lock
 from ._session import Session, decode, encode
@@ -283,13 +289,23 @@ def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
 
 
 def _write_session(storage: Directory, data: bytes, reserved: Optional[str]) -> str:
-    if reserved is not None:
-        with contextlib.suppress(FileNotFoundError):  # used up by an earlier update
-            # Without O_TRUNC: that would give the reserved space away.
-            fd = os.open(reserved, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            _write_durably(fd, data)
-            return reserved
-    return _write_new(storage, _COMMIT_LEFTOVER, data)
+    fd = None if reserved is None else _open_reserved(reserved)
+    if reserved is None or fd is None:
+        return _write_new(storage, _COMMIT_LEFTOVER, data)
+    _write_durably(fd, data)
+    return reserved
+
+
+def _open_reserved(path: str) -> Optional[int]:
+    """Open the reserve, unless an earlier update has used it up or it is not ours."""
+    # Without O_TRUNC: that would give the reserved space away.
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    with contextlib.suppress(OSError):
+        fd = os.open(path, flags)
+        if has_one_name(os.fstat(fd)):
+            return fd
+        os.close(fd)
+    return None
 
 
 def _write_to(storage: Directory, path: str, data: bytes) -> None:

@@ -492,6 +492,24 @@ def test_the_answer_goes_into_the_reserve(
     assert {SESSION, FIRST} == names_in(directory)
 
 
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_a_reserve_that_is_not_ours_is_not_written(
+    storage: FileStorage, directory: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    """The answer does not go into what has come into the reserve's place."""
+    target = tmp_path / "target"
+    target.write_text("precious")
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+    reserve = reserve_of(directory)
+    reserve.unlink()
+    plant(target, reserve)
+    assert BOB == refresher.update(to(BOB), 1.0) == storage.read()
+    refresher.release()
+    assert "precious" == target.read_text()
+    assert {SESSION, FIRST} == names_in(directory)
+
+
 def test_an_unused_reserve_is_removed(storage: FileStorage, directory: Path) -> None:
     """Releasing leaves nothing, with a reserve or without."""
     refresher = storage.sole_refresher(0.0)
