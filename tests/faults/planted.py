@@ -59,7 +59,10 @@ class Victims:
         before, now = self._before, self._seen()
         if not times:  # a file is in use, whichever of its names says so
             before, now = _without_times(before), _without_times(now)
-        assert before == now
+        changed = {
+            path for path in {**before, **now} if before.get(path) != now.get(path)
+        }
+        assert set() == changed
         self._before = self._seen()
 
     def _seen(self) -> Dict[str, Tuple[Any, ...]]:

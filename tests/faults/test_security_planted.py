@@ -28,7 +28,7 @@ from samples import NOBODY, session
 from neuro_config import ConfigStore
 from neuro_config._catalog import digest_of, encode
 from neuro_config._commit import remove_leftovers
-from neuro_config._directory import SESSION, Directory, catalog_name
+from neuro_config._directory import SESSION, catalog_name
 from neuro_config._doctor import CHECKS, Examined, Patient, mend
 from neuro_config._errors import (
     ConfigError,
@@ -77,7 +77,7 @@ def clean_up(storage: FileStorage) -> object:
 
 
 def consult_the_doctor(storage: FileStorage) -> None:
-    patient = Patient(Directory(storage.location), "", plugins=())
+    patient = Patient(storage, "", plugins=())
     inside = [check for check in CHECKS.values() if check.is_inside]
     for check in (CHECKS["directory"], *(inside if patient.is_usable() else ())):
         try:
