@@ -23,8 +23,11 @@ from ._errors import (
     SessionEndedError,
 )
 from ._guard import (
+    QUOTED,
     TOKEN_LIMIT,
+    bare,
     bearer,
+    blotted,
     is_same_origin,
     require_secure,
     require_usable,
@@ -34,7 +37,7 @@ from ._guard import (
 )
 from ._http import Http
 from ._payload import ServerConfig, parse_config
-from ._session import AuthConfig, Secret
+from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
 
 METADATA = "/.well-known/openid-configuration"
@@ -84,8 +87,12 @@ class PlatformClient:
         with contextlib.suppress(PlatformError):
             return parse_config(body, url=url, status=status)
         # Once more for the error: it quotes the body, which may repeat the token.
-        said = without(body.decode(errors="replace"), token or "")
-        return parse_config(said.encode(), url=url, status=status)
+        said = SecretBytes(blotted(body.decode(errors="replace"), token or "").encode())
+        try:
+            return parse_config(said, url=url, status=status)
+        except PlatformError as error:
+            failure = _hushed(error, token or "")
+        raise failure
 
     def refresh(
         self, auth: AuthConfig, refresh_token: str, deadline: Deadline
@@ -232,7 +239,16 @@ def parse_token_answer(
         AuthError: A refusal, by OAuth's words or by the HTTP status.
         PlatformError: Anything else; the request may have been worked on.
     """
-    url = shown(url)
+    try:
+        return _parsed(shown(url), status, body, secrets)
+    except (AuthError, PlatformError) as error:
+        failure = bare(error)  # its frames know what the server said
+    raise failure
+
+
+def _parsed(
+    url: str, status: int, body: bytes, secrets: Iterable[str]
+) -> Dict[str, Any]:
     answer = _object_in(body)
     if status in _REFUSALS and status != _REQUEST_TIMEOUT:
         raise _refusal(status, answer or {}, body, secrets)
@@ -274,6 +290,14 @@ def _refusal(
     return AuthError(f"http_{status}", f"{said}; try again later, or log in again")
 
 
+def _hushed(error: PlatformError, secret: str) -> PlatformError:
+    reason = without(error.reason, secret)
+    if isinstance(error, MalformedAnswerError):
+        where = without(error.where, secret)
+        return MalformedAnswerError(error.url, reason, where, error.status)
+    return PlatformError(error.url, reason, error.status)
+
+
 def _said(body: bytes, secrets: Iterable[str]) -> str:
-    text = without(body[:4096].decode(errors="replace"), *secrets)
+    text = without(body[:QUOTED].decode(errors="replace"), *secrets)
     return words(text).strip() or "it does not say why"
