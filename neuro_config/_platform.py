@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 import requests
@@ -46,6 +47,9 @@ CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
 # Where the server says that it did not do what was asked, whatever the body says.
 _REFUSALS = range(300, 500)
 _REQUEST_TIMEOUT = 408
+
+_GRANT = re.compile(r"_token\W{0,3}\s*[:=]")
+_UNSAID = "it does not say why"
 
 # Of a form; what the server says about it may repeat them.
 _SECRETS = ("refresh_token", "code", "code_verifier")
@@ -299,5 +303,7 @@ def _hushed(error: PlatformError, secret: str) -> PlatformError:
 
 
 def _said(body: bytes, secrets: Iterable[str]) -> str:
-    text = without(body[:QUOTED].decode(errors="replace"), *secrets)
-    return words(text).strip() or "it does not say why"
+    text = body[:QUOTED].decode(errors="replace")
+    if _GRANT.search(text):  # new tokens, whatever the status says
+        return _UNSAID
+    return words(without(text, *secrets)).strip() or _UNSAID

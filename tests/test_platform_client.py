@@ -27,6 +27,7 @@ import trustme
 import urllib3
 from hypothesis import given, strategies as st
 from samples import in_child
+from test_secrets import shown as shown_with_locals
 from wire import Answer, Wire, drip, hang, http, read_request, reset
 
 from neuro_config._deadline import LONGEST, Deadline
@@ -679,6 +680,28 @@ def test_an_echo(call: Call, status: int, how: Callable[[str], str]) -> None:
     ):
         with Wire(http(body.encode(), status)) as wire:
             failure_of(functools.partial(call, wire.url))
+
+
+@pytest.mark.parametrize("status", [201, 302, 400, 500])
+@pytest.mark.parametrize(
+    "body", [{"access_token": "new-one"}, b"refresh_token=new-one&scope=x"]
+)
+def test_a_grant_with_another_status(status: int, body: object) -> None:
+    """New tokens that come with a status which says otherwise are not shown."""
+    with Wire(http(body, status)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    assert "new-one" not in str(error)
+    assert "it does not say why" in str(error)
+
+
+def test_no_frame_knows_what_was_said() -> None:
+    """The frames that read an unusable answer are not those that an error comes from."""
+    body = {"access_token": {"x": "new-one"}}
+    with Wire(http(body)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert "parse_token_answer" == names[-1]
+    assert "new-one" not in shown_with_locals(error)
 
 
 def test_a_granted_token_may_be_the_old_one() -> None:

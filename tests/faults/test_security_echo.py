@@ -6,11 +6,8 @@ import base64
 import functools
 import itertools
 import json
-import socket
 import time
-from pathlib import Path
-from typing import Any, Callable, Dict, List
-from urllib.parse import parse_qs
+from typing import Callable, Dict
 
 import attrs
 import jwt
@@ -19,8 +16,7 @@ from leaks import WRITINGS, Everything, Search, exposed
 from planted import spread
 from proof import Effort, Tally
 from samples import session
-from wire import Answer, Wire, http
-from yarl import URL
+from wire import Wire, http
 
 from neuro_config import ConfigError, ConfigStore, MemoryStorage
 from neuro_config._catalog import digest_of, encode
@@ -33,14 +29,6 @@ ACCESS = jwt.encode({"identity": "ann", "exp": NOW + 9e5, "jti": "aC3x" * 5}, "k
 REFRESH = "cAn4ry/refresh+W0rd=='\\\"<&>%2F;-" + "Zq7wT1mXb9KpLr3e" * 2
 CODE = "c0de/4uthoriz4tion+Vx8=" + "Jd2sGf6hQw5n"
 CATALOG = encode(ServerConfig(authorized=True), "https://api.example/api/v1")
-
-Places = Dict[str, Callable[[str], bytes]]
-
-
-def as_json(fields: Any, status: int = 400) -> bytes:
-    """Bytes of JSON in which a writing stays what it is, as if written by hand."""
-    return json.dumps(fields).encode()
-
 
 # Where in a body it is repeated.
 PLACES: Dict[str, Callable[[str], object]] = {
