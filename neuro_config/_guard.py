@@ -8,15 +8,13 @@ import html
 import ipaddress
 import json
 import re
-from typing import Iterator, Match, Optional, Set, Tuple, TypeVar
+from typing import Iterator, Match, Optional, Set, Tuple
 from urllib.parse import quote, unquote
 
 from urllib3.util import parse_url
 
 from ._errors import InsecureURLError, InvalidTokenError, MalformedAnswerError
 from ._session import Secret
-
-E = TypeVar("E", bound=BaseException)
 
 _PORTS = {"http": 80, "https": 443}
 TOKEN_LIMIT = 1 << 18  # bytes
@@ -206,12 +204,6 @@ def _readings(text: str) -> Set[str]:
 def _letter(escaped: Match[str]) -> str:
     number = escaped.group(1) or escaped.group(2)
     return chr(int(number, 16)) if number else ""  # a line end and its like
-
-
-def bare(error: E) -> E:
-    """Return an error without the frames that it comes from, which may hold secrets."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def words(text: str) -> str:

@@ -22,11 +22,11 @@ from ._errors import (
     MalformedAnswerError,
     PlatformError,
     SessionEndedError,
+    bare,
 )
 from ._guard import (
     QUOTED,
     TOKEN_LIMIT,
-    bare,
     bearer,
     blotted,
     is_same_origin,
