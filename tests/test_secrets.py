@@ -156,16 +156,17 @@ def test_dockers_passwords(tmp_path: Path, text: str) -> None:
     assert "canary" not in shown(caught.value)
 
 
-@pytest.mark.parametrize("token", [b"canary", ["canary"]])
+@pytest.mark.parametrize("token", [b"canary", ["canary"]], ids=["bytes", "list"])
 def test_no_text(folder: Path, token: Any) -> None:
     """What is passed as a token and is no text is not shown either."""
     config = base64.b64encode(json.dumps({"token": ["canary"]}).encode()).decode()
     store = ConfigStore(folder)
-    for attempt in (
+    attempts: List[Callable[[], object]] = [
         lambda: store.login_with_token(token),
         lambda: neuro_config.login_with_token(token, path=folder),
         lambda: store.login_with_passed_config(config),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(ConfigError) as caught:
             attempt()
         assert "canary" not in shown(caught.value)

@@ -189,7 +189,9 @@ def test_echo_of_a_login(tally: Tally, effort: Effort) -> None:
 
         with Wire(offer, echoing(writing, place, status, given)) as wire:
             store = ConfigStore(storage=MemoryStorage())
-            shown = outcome(lambda: store.login_headless(get_code, url=wire.url))
+            shown = outcome(
+                functools.partial(store.login_headless, get_code, url=wire.url)
+            )
         Search(*given.values()).require_none(shown, case=(status, place, writing))
         assert 2 == len(given)
         tally()

@@ -38,7 +38,7 @@ PR_SET_PTRACER = 0x59616D61
 PR_SET_PTRACER_ANY = -1
 WAIT = 5.0  # seconds
 
-CLUSTER = {
+CLUSTER: Dict[str, Any] = {
     "name": "default",
     "registry_url": "https://registry.example",
     "storage_url": "https://storage.example",
