@@ -214,6 +214,8 @@ def test_redirects(authority: trustme.CA, tally: Tally, effort: Effort) -> None:
     with Wire(http(b"{}"), tls=tls) as other, Wire(http(b"{}")) as plain:
         for status, target, call in spread(cases, effort(200)):
             ports = {"other": other.port, "plain": plain.port, "own": 0}
+            other.requests.clear()
+            plain.requests.clear()
 
             def redirect(
                 wire: Wire,
