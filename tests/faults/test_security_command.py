@@ -105,7 +105,7 @@ def test_commands(
 ) -> None:
     """All commands but token, plain, as JSON and with --debug, in good and in bad times: nothing printed and no log has a secret."""
     cases = list(itertools.product(COMMANDS, OPTIONS, WRITINGS))
-    for command, options, writing in spread(cases, effort(16)):
+    for command, options, writing in spread(cases, effort(10)):
         state = login().state
         assert isinstance(state, LoggedIn)
         tokens = [

@@ -141,7 +141,7 @@ def test_echo(tally: Tally, effort: Effort) -> None:
     """A server repeats access and refresh token in 31 writings, in bodies and headers of any status, in pieces too: no error, log, traceback with locals or pickle has any of it."""
     search = Search(ACCESS, REFRESH)
     cases = list(itertools.product(CALLS, STATUSES, PLACES, WRITINGS, HEADERS))
-    for call, status, place, writing, header in spread(cases, effort(700)):
+    for call, status, place, writing, header in spread(cases, effort(400)):
         said = WRITINGS[writing](REFRESH if call in SPENDING else ACCESS)
         lines = header.format("".join(said.split()))
         answer = http(body_of(place, said), status, lines)
@@ -180,7 +180,7 @@ def offer(wire: Wire, connection: socket.socket) -> None:
 def test_echo_of_a_login(tally: Tally, effort: Effort) -> None:
     """The same with authorization code and PKCE verifier, when a login fails."""
     cases = list(itertools.product(STATUSES, PLACES, WRITINGS))
-    for status, place, writing in spread(cases, effort(250)):
+    for status, place, writing in spread(cases, effort(120)):
         given: Dict[str, str] = {}
 
         def get_code(url: URL, given: Dict[str, str] = given) -> str:

@@ -111,8 +111,8 @@ def workers() -> Iterator[Workers]:
 def test_umasks(workers: Workers, tally: Tally, effort: Effort) -> None:
     """Logins, refreshes, quarantines, imports, commands and completions under any umask: files are 0600 and directories 0700."""
     cases = [(name, umask) for umask in UMASKS for name in NAMES[1:]]
-    cases = spread(cases, effort(48))
-    cases += [(NAMES[0], umask) for umask in spread([*UMASKS], effort(96))]
+    cases = spread(cases, effort(30))
+    cases += [(NAMES[0], umask) for umask in spread([*UMASKS], effort(48))]
     cases += [(NAMES[0], umask) for umask in USUAL]
     for name, umask in cases:
         modes = workers.run(name, umask)

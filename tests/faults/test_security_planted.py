@@ -176,7 +176,7 @@ def test_planted(scene: Scene, tally: Tally, effort: Effort) -> None:
     cases = [
         (name, kind, doing) for name in NAMES for kind in planters() for doing in WORKS
     ]
-    for name, kind, doing in spread(cases, effort(len(cases) // 4)):
+    for name, kind, doing in spread(cases, effort(len(cases) // 6)):
         storage = scene.storage()
         place = scene.directory / name
         clear(place)
@@ -260,7 +260,7 @@ def test_swapped(scene: Scene, tally: Tally, effort: Effort) -> None:
             ),
         )
     }  # fmt: skip
-    for case in spread(sorted(works), effort(len(works) // 2)):
+    for case in spread(sorted(works), effort(len(works) // 3)):
         storage = scene.storage()
         error = done(works[case], storage)
         victims.require_untouched(times="hard link" not in case)
@@ -293,7 +293,7 @@ def test_unsafe_directory(scene: Scene, tally: Tally, effort: Effort) -> None:
         for owner in owners
         for doing in WORKS
     ]
-    for mode, owner, doing in spread(cases, effort(600)):
+    for mode, owner, doing in spread(cases, effort(400)):
         storage = scene.storage()
         os.chown(scene.directory, owner, -1)
         scene.directory.chmod(mode)
