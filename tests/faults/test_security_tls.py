@@ -331,6 +331,25 @@ def test_proxies(
             assert b"netrc" not in request
 
 
+@pytest.mark.attack("11")
+def test_foreign_hosts(authority: trustme.CA, tally: Tally) -> None:
+    """Other hosts, ports and schemes are asked with the client's session and with store.auth: nothing is sent to them."""
+    tls = context(authority.issue_cert("api.example", "evil.example"))
+    with Wire(http(b"{}"), tls=tls) as other, Wire(http(b"{}")) as plain:
+        ports = {"other": other.port, "plain": plain.port, "own": 443}
+        store = login_at("https://api.example", "https://auth.example")
+        for target, method in itertools.product(TARGETS, ("GET", "POST", "DELETE")):
+            url = target.format(**ports)
+            with Client(store) as client:
+                error = done(functools.partial(client.session.request, method, url))
+            assert error is not None, url
+            with requests.Session() as own:
+                asked = functools.partial(own.request, method, url, auth=store.auth)
+                assert done(asked) is not None, url
+            tally(2)
+        assert [] == other.requests + plain.requests
+
+
 SERVERS = (
     "evil.example",
     "https://evil.example",
