@@ -19,7 +19,13 @@ import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from ._catalog import digest_of
-from ._directory import SESSION, SESSION_LIMIT, Directory, catalog_name
+from ._directory import (
+    SESSION,
+    SESSION_LIMIT,
+    Directory,
+    catalog_name,
+    has_one_name,
+)
 from ._errors import StorageError, StorageWriteError
 from ._locks import Lock
 from ._session import Session, decode, encode
@@ -302,13 +308,23 @@ def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
 
 
 def _write_session(storage: Directory, data: bytes, reserved: Optional[str]) -> str:
-    if reserved is not None:
-        with contextlib.suppress(FileNotFoundError):  # used up by an earlier update
-            # Without O_TRUNC: that would give the reserved space away.
-            fd = os.open(reserved, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            _write_durably(fd, data)
-            return reserved
-    return _write_new(storage, _COMMIT_LEFTOVER, data)
+    fd = None if reserved is None else _open_reserved(reserved)
+    if reserved is None or fd is None:
+        return _write_new(storage, _COMMIT_LEFTOVER, data)
+    _write_durably(fd, data)
+    return reserved
+
+
+def _open_reserved(path: str) -> Optional[int]:
+    """Open the reserve, unless an earlier update has used it up or it is not ours."""
+    # Without O_TRUNC: that would give the reserved space away.
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    with contextlib.suppress(OSError):
+        fd = os.open(path, flags)
+        if has_one_name(os.fstat(fd)):
+            return fd
+        os.close(fd)
+    return None
 
 
 def _write_to(storage: Directory, path: str, data: bytes) -> None:
@@ -358,7 +374,7 @@ def _note_last_use(
 ) -> None:
     if old is not None and (new is None or new.catalog != old.catalog):
         with contextlib.suppress(OSError):
-            os.utime(storage.file(catalog_name(old.catalog)))
+            os.utime(storage.file(catalog_name(old.catalog)), follow_symlinks=False)
 
 
 def is_ours(name: str) -> bool:
@@ -446,7 +462,7 @@ def _clean_up(storage: Directory, named: Collection[str]) -> None:
     """Remove catalogs out of use and files of writers that died; both are harmless."""
     with contextlib.suppress(OSError):
         _remove(storage, _COMMIT_LEFTOVER)
-        for name in os.listdir(storage.location):
+        for name in _files_in(storage):
             if _is_out_of_use(storage, name, named, time.time()):
                 os.unlink(storage.file(name))
 
@@ -460,10 +476,18 @@ def _is_out_of_use(
 
 
 def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
-    for name in os.listdir(storage.location):
+    for name in _files_in(storage):
         path = storage.file(name)
         if name.startswith(prefix) and is_ours(name) and path != keep:
             _unlink(path)
+
+
+def _files_in(storage: Directory) -> List[str]:
+    """List what is no directory: none is ours, and it would only stop the removal."""
+    with os.scandir(storage.location) as entries:
+        return [
+            entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _unlink(path: str) -> None:

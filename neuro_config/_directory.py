@@ -24,7 +24,7 @@ from ._errors import (
     UnsafePathError,
     UnsupportedSystemError,
 )
-from ._session import NewerSchema, Session, Unreadable, decode
+from ._session import NewerSchema, SecretBytes, Session, Unreadable, decode
 
 SESSION = "session.toml"
 SESSION_LIMIT = 1 << 20  # bytes; ours are about 3 KB
@@ -87,7 +87,8 @@ class Directory:
 
     def read_bytes(self) -> Optional[bytes]:
         """Return the bytes of the stored login, ``None`` where there is no file."""
-        return self._read(SESSION, 0, SESSION_LIMIT + 1)
+        data = self._read(SESSION, 0, SESSION_LIMIT + 1)
+        return None if data is None else SecretBytes(data)
 
     def parse(self, data: bytes) -> Session:
         """Read a login from the bytes of its file.
@@ -96,18 +97,20 @@ class Directory:
             DamagedFileError: They are no login.
             NewerSchemaError: A newer version wrote them.
         """
-        path = self.file(SESSION)
+        path, data = self.file(SESSION), SecretBytes(data)
         if not data or len(data) > SESSION_LIMIT:
             reason = "is too big to be ours" if data else "is empty"
             raise DamagedFileError(path, f"{reason}. {_MEND_SESSION}")
+        failure: StorageError
         try:
             return decode(data)
         except Unreadable as error:
-            raise DamagedFileError(path, f"{error}. {_MEND_SESSION}") from None
+            failure = DamagedFileError(path, f"{error}. {_MEND_SESSION}")
         except NewerSchema as error:
-            raise NewerSchemaError(
+            failure = NewerSchemaError(
                 path, f"{error}. Update neuro_config here, or log in again."
-            ) from None
+            )
+        raise failure  # out here, away from the parser, which holds what it has read
 
     def read_catalog(self, digest: str, offset: int, size: int) -> Optional[bytes]:
         """Return up to ``size`` bytes of a catalog, ``None`` if it is gone."""
@@ -120,7 +123,8 @@ class Directory:
             UnsafePathError: Others can write it, or somebody else owns it.
         """
         try:
-            found = os.stat(self.location)
+            # It was resolved once: a link there has come since, and leads elsewhere.
+            found = os.lstat(self.location)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -182,6 +186,12 @@ class Directory:
             return None
         except OSError as error:
             raise self.read_error(error, name) from error
+
+
+def has_one_name(found: os.stat_result) -> bool:
+    """Tell whether something is a file of ours that no other name leads to."""
+    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return is_file and found.st_uid == os.geteuid()
 
 
 def catalog_name(digest: str) -> str:

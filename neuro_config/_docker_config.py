@@ -7,7 +7,7 @@ import os
 from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from ._edit import edit
-from ._errors import UserConfigError
+from ._errors import ConfigError, UserConfigError, bare
 
 HELPER = "neuro-config"  # what docker calls it; the program's name has a prefix
 
@@ -90,7 +90,13 @@ def _edit_helpers(
         # As docker itself writes it.
         return json.dumps(config, indent="\t").encode()
 
-    edit(path, edited)
+    try:
+        edit(path, edited)
+    except ConfigError as error:
+        failure = bare(error)  # its frames hold the passwords that docker keeps there
+    else:
+        return
+    raise failure
 
 
 def _parse(path: str, data: bytes) -> Dict[str, Any]:

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import threading
 import time
 import weakref
@@ -22,6 +21,7 @@ from typing import Any, Dict, Optional
 
 import filelock
 
+from ._directory import has_one_name
 from ._errors import LockTimeoutError, StorageWriteError, UnsafePathError
 from ._signals import deferred
 
@@ -142,8 +142,7 @@ def _require_ours(path: str) -> None:
         found = os.lstat(path)
     except FileNotFoundError:
         return
-    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-    if not is_file or found.st_uid != os.geteuid():
+    if not has_one_name(found):
         raise UnsafePathError(
             path,
             "is a link, or else no file of yours, and is not written to. Remove it.",
@@ -166,12 +165,11 @@ def _write_hint(directory: str, name: str) -> None:
         "started": process_start(pid),
         "since": time.time(),
     }
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with contextlib.suppress(OSError):  # a hint: a full disk shows soon enough
-        fd = os.open(os.path.join(directory, f"{name}.holder"), flags | safe, 0o600)
+        fd = _open_hint(directory, name, os.O_WRONLY | os.O_CREAT)
         try:
             os.fchmod(fd, 0o600)  # whatever the umask took away
+            os.ftruncate(fd, 0)
             os.write(fd, json.dumps(hint).encode())
         finally:
             os.close(fd)
@@ -179,9 +177,8 @@ def _write_hint(directory: str, name: str) -> None:
 
 def read_hint(directory: str, name: str) -> Dict[str, Any]:
     """Read who took the lock last; empty where that is not known."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        fd = os.open(os.path.join(directory, f"{name}.holder"), flags)
+        fd = _open_hint(directory, name, os.O_RDONLY)
         try:
             hint = json.loads(os.read(fd, 512))
         finally:
@@ -189,6 +186,16 @@ def read_hint(directory: str, name: str) -> Dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return hint if isinstance(hint, dict) else {}
+
+
+def _open_hint(directory: str, name: str, flags: int) -> int:
+    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    fd = os.open(os.path.join(directory, f"{name}.holder"), flags | safe, 0o600)
+    # Only now: opened, nobody can put something else in its place.
+    if not has_one_name(os.fstat(fd)):
+        os.close(fd)
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    return fd
 
 
 def is_held(directory: str, name: str) -> bool:

@@ -22,10 +22,13 @@ from ._errors import (
     MalformedAnswerError,
     PlatformError,
     SessionEndedError,
+    bare,
 )
 from ._guard import (
+    QUOTED,
     TOKEN_LIMIT,
     bearer,
+    blotted,
     is_same_origin,
     require_secure,
     require_usable,
@@ -35,7 +38,7 @@ from ._guard import (
 )
 from ._http import Http
 from ._payload import ServerConfig, parse_config
-from ._session import AuthConfig, Secret
+from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
 
 METADATA = "/.well-known/openid-configuration"
@@ -45,11 +48,11 @@ CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
 _REFUSALS = range(300, 500)
 _REQUEST_TIMEOUT = 408
 
+_GRANT = re.compile(r"_token\W{0,3}\s*[:=]")
+_UNSAID = "it does not say why"
+
 # Of a form; what the server says about it may repeat them.
 _SECRETS = ("refresh_token", "code", "code_verifier")
-
-# What the server grants, in an answer whose status says something else.
-_GRANTED = re.compile(r"""(\w_token["']?\s*[:=]\s*["']?)[^\s"'&,}]+""")
 
 
 class PlatformClient:
@@ -88,8 +91,12 @@ class PlatformClient:
         with contextlib.suppress(PlatformError):
             return parse_config(body, url=url, status=status)
         # Once more for the error: it quotes the body, which may repeat the token.
-        said = without(body.decode(errors="replace"), token or "")
-        return parse_config(said.encode(), url=url, status=status)
+        said = SecretBytes(blotted(body.decode(errors="replace"), token or "").encode())
+        try:
+            return parse_config(said, url=url, status=status)
+        except PlatformError as error:
+            failure = _hushed(error, token or "")
+        raise failure
 
     def refresh(
         self, auth: AuthConfig, refresh_token: str, deadline: Deadline
@@ -236,7 +243,16 @@ def parse_token_answer(
         AuthError: A refusal, by OAuth's words or by the HTTP status.
         PlatformError: Anything else; the request may have been worked on.
     """
-    url = shown(url)
+    try:
+        return _parsed(shown(url), status, body, secrets)
+    except (AuthError, PlatformError) as error:
+        failure = bare(error)  # its frames know what the server said
+    raise failure
+
+
+def _parsed(
+    url: str, status: int, body: bytes, secrets: Iterable[str]
+) -> Dict[str, Any]:
     answer = _object_in(body)
     if status in _REFUSALS and status != _REQUEST_TIMEOUT:
         raise _refusal(status, answer or {}, body, secrets)
@@ -283,6 +299,16 @@ def _refusal(
     return AuthError(f"http_{status}", f"{said}; try again later, or log in again")
 
 
+def _hushed(error: PlatformError, secret: str) -> PlatformError:
+    reason = without(error.reason, secret)
+    if isinstance(error, MalformedAnswerError):
+        where = without(error.where, secret)
+        return MalformedAnswerError(error.url, reason, where, error.status)
+    return PlatformError(error.url, reason, error.status)
+
+
 def _said(body: bytes, secrets: Iterable[str]) -> str:
-    text = without(body.decode(errors="replace"), *secrets)
-    return words(_GRANTED.sub(r"\1***", text)).strip() or "it does not say why"
+    text = body[:QUOTED].decode(errors="replace")
+    if _GRANT.search(text):  # new tokens, whatever the status says
+        return _UNSAID
+    return words(without(text, *secrets)).strip() or _UNSAID

@@ -208,7 +208,7 @@ def encode(session: Session) -> bytes:
     import tomli_w
 
     table = {"schema": SCHEMA, **_without_none(attrs.asdict(session))}
-    return tomli_w.dumps(table).encode()
+    return SecretBytes(tomli_w.dumps(table).encode())
 
 
 def _without_none(table: Mapping[str, Any]) -> Dict[str, Any]:

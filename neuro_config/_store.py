@@ -227,8 +227,7 @@ class ConfigStore(StoreView):
             StorageError: The login cannot be stored.
         """
         deadline = Deadline(self._timeout)
-        if isinstance(token, str):
-            token = Secret(token)  # no traceback shows it
+        token = Secret(token if isinstance(token, str) else "")  # no traceback shows it
         new = self._new_logins().with_token(token, _api_url(url), deadline)
         self._store_login(new, deadline)
 

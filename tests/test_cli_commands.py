@@ -113,6 +113,7 @@ def test_login_asks_for_the_token(
         (".", "Is a directory"),
         ("\0", "it is no name"),
         ("env:NO_SUCH", "There is no environment variable 'NO_SUCH'."),
+        ("env:eyJ0.x", "There is no environment variable of that name."),
     ],
 )
 def test_no_token_there(source: str, words: str) -> None:

@@ -491,6 +491,31 @@ def test_leftovers_of_dead_writers_are_removed(
     assert ANN == storage.update(to(ANN), 1.0, catalog=catalog("first"))
 
 
+def test_directories_stop_nobody(storage: FileStorage, directory: Path) -> None:
+    """A directory named as a leftover keeps nobody from refreshing or logging out."""
+    names = ("commit-1-ab.tmp", "refresh-1-ab.tmp", f"{SESSION}.corrupt-1")
+    for name in names:
+        (directory / name).mkdir()
+    refresher = storage.sole_refresher(1.0)
+    refresher.reserve()
+    refresher.release()
+    storage.update(to(None), 1.0, replace=True)
+    assert {FIRST, *names} == names_in(directory)
+
+
+def test_the_use_of_a_catalog_is_not_noted_through_a_link(
+    storage: FileStorage, directory: Path, tmp_path: Path
+) -> None:
+    """The file that a link in place of a catalog leads to keeps its times."""
+    target = tmp_path / "target"
+    target.touch()
+    os.utime(target, (1, 1))
+    (directory / FIRST).unlink()
+    (directory / FIRST).symlink_to(target)
+    storage.update(to(None), 1.0)
+    assert 1.0 == target.stat().st_mtime
+
+
 def test_files_of_the_users_own_stay(storage: FileStorage, directory: Path) -> None:
     """A file that only begins as ours do is nobody's leftover, however old."""
     own = {"commit-message.txt", "refresh-notes.md", "catalog-of-books.txt"}
@@ -538,6 +563,24 @@ def test_the_answer_goes_into_the_reserve(
     assert encode(BOB) == (directory / SESSION).read_bytes()
     assert ANN == refresher.update(to(ANN), 1.0)  # used up: an ordinary commit
     refresher.release()
+    assert {SESSION, FIRST} == names_in(directory)
+
+
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_a_reserve_that_is_not_ours_is_not_written(
+    storage: FileStorage, directory: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    """The answer does not go into what has come into the reserve's place."""
+    target = tmp_path / "target"
+    target.write_text("precious")
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+    reserve = reserve_of(directory)
+    reserve.unlink()
+    plant(target, reserve)
+    assert BOB == refresher.update(to(BOB), 1.0) == storage.read()
+    refresher.release()
+    assert "precious" == target.read_text()
     assert {SESSION, FIRST} == names_in(directory)
 
 

@@ -95,6 +95,18 @@ def test_it_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert set() == names_in(tmp_path / "two")
 
 
+def test_a_link_that_has_come_since_is_refused(tmp_path: Path) -> None:
+    """A link in place of the directory leads a store that is open nowhere else."""
+    (tmp_path / "other").mkdir(mode=0o700)
+    storage = FileStorage(tmp_path / "store")
+    (tmp_path / "store").symlink_to("other")
+    with pytest.raises(UnsafePathError):
+        storage.read()
+    with pytest.raises(UnsafePathError):
+        storage.update(lambda old: ANN, 1.0)
+    assert set() == names_in(tmp_path / "other")
+
+
 def test_elsewhere_than_on_posix_it_is_one_error() -> None:
     """A system without modes and locks is refused at once."""
     from neuro_config._directory import Directory

@@ -512,6 +512,25 @@ def test_a_useless_hint_is_nobody_in_particular(tmp_path: Path, data: bytes) -> 
     assert "another process or thread" == describe_holder(str(tmp_path), "commit")
 
 
+def test_a_hint_is_a_file_of_ours_alone(directory: str, tmp_path: Path) -> None:
+    """A hint with another name is neither written nor read: the lock works without."""
+    other = tmp_path / "other"
+    other.write_text('{"pid": 1, "since": 0.0}')
+    other.chmod(0o644)
+    os.link(other, f"{directory}/commit.holder")
+    Lock(directory, "commit", 0.0).release()
+    assert '{"pid": 1, "since": 0.0}' == other.read_text()
+    assert 0o644 == stat.S_IMODE(other.stat().st_mode)
+    assert {} == read_hint(directory, "commit")
+
+
+def test_a_shorter_hint_leaves_nothing_of_the_old_one(directory: str) -> None:
+    """A hint is as long as what it says."""
+    Path(directory, "commit.holder").write_text("x" * 999)
+    Lock(directory, "commit", 0.0).release()
+    assert os.getpid() == read_hint(directory, "commit")["pid"]
+
+
 def test_a_missing_hint_is_nobody_in_particular(directory: str) -> None:
     """Without a hint nobody is known."""
     assert {} == read_hint(directory, "commit")

@@ -714,19 +714,26 @@ def test_an_echo(call: Call, status: int, how: Callable[[str], str]) -> None:
             failure_of(functools.partial(call, wire.url))
 
 
-@pytest.mark.parametrize("status", [201, 400, 500])
+@pytest.mark.parametrize("status", [201, 302, 400, 500])
 @pytest.mark.parametrize(
-    "body",
-    [
-        b'{"access_token": "secret-one", "id_token":"secret.two"',
-        b"access_token=secret-one&refresh_token=secret-two",
-    ],
+    "body", [{"access_token": "new-one"}, b"refresh_token=new-one&scope=x"]
 )
-def test_a_grant_of_another_status(status: int, body: bytes) -> None:
-    """The tokens of an answer whose status grants nothing are not shown."""
+def test_a_grant_with_another_status(status: int, body: object) -> None:
+    """New tokens that come with a status which says otherwise are not shown."""
     with Wire(http(body, status)) as wire:
         error = failure_of(lambda: refresh(wire.url))
-    assert "access_token" in str(error)
+    assert "new-one" not in str(error)
+    assert "it does not say why" in str(error)
+
+
+def test_no_frame_knows_what_was_said() -> None:
+    """The frames that read an unusable answer are not those that an error comes from."""
+    body = {"access_token": {"x": "new-one"}}
+    with Wire(http(body)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert "parse_token_answer" == names[-1]
+    assert "new-one" not in shown_with_locals(error)
 
 
 @pytest.mark.parametrize(
