@@ -1,0 +1,42 @@
+"""TOML of bounded cost.
+
+tomli takes a time that grows with the square of the number of names in a key, and an
+integer in hex of any length, which nothing can print. Both are refused before it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict
+
+import tomli
+
+MAX_NAMES = 40  # in one key; a setting of the user's has 34 at most
+
+# Texts and comments. Each alternative takes what it can: none is tried twice.
+_TEXT = re.compile(
+    r'"""(?:[^\\"]+|\\.|"(?!""))*(?:"{3,5})?'
+    r"|'''(?:[^']+|'(?!''))*(?:'{3,5})?"
+    r'|"(?:[^\\"\n]+|\\.)*"?'
+    r"|'[^'\n]*'?"
+    r"|#[^\n]*",
+    re.DOTALL,
+)
+_KEY = re.compile(r"[^=,\[\]{}\n]+")
+_LONG = re.compile(r"0[xob][0-9A-Fa-f_]{300}")
+
+
+def loads(text: str) -> Dict[str, Any]:
+    """Read TOML.
+
+    Raises:
+        tomli.TOMLDecodeError: It is none.
+        RecursionError: It is nested too deeply.
+        ValueError: An integer has too many digits.
+    """
+    bare = _TEXT.sub("x", text)
+    if any(key.group().count(".") >= MAX_NAMES for key in _KEY.finditer(bare)):
+        raise RecursionError("a key of too many names")
+    if _LONG.search(bare):
+        raise ValueError("an integer of too many digits")
+    return tomli.loads(text)
