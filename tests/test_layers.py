@@ -27,6 +27,7 @@ LAYERS = [
     "_convert",
     "_wire",
     "_payload",
+    "_catalog_index",
     "_catalog",
     "_choice",
     "_passed_config",
@@ -78,7 +79,7 @@ LAYERS = [
 PACKAGES = {"testing", "_cli"}
 PURE = [
     "_errors", "_toml", "_session", "_states", "_values", "_convert", "_wire", "_payload",
-    "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
+    "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
 ]  # fmt: skip
 # What a pure module must not have: the doors to the disk, the network and the clock.
 DOORS = {
