@@ -16,6 +16,7 @@ part in front, so that a path costs nothing until something is wrong.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -159,9 +160,12 @@ def clock_time(raw: Any) -> time:
 
 def url(raw: Any) -> URL:
     # yarl drops control characters silently; no real URL has any.
-    if type(raw) is str and raw.isprintable() and _URL.fullmatch(raw):
+    found = _URL.fullmatch(raw) if type(raw) is str and raw.isprintable() else None
+    if found is not None:
         try:
             value = URL(raw)
+            if found[1].startswith("["):  # which yarl may look into too late
+                ipaddress.IPv6Address(found[1].strip("[]"))
             # Decoding a host takes long, and only that of punycode can fail.
             is_punycode = "xn--" in str(value.raw_host)
             return value.with_host(str(value.host)) if is_punycode else value

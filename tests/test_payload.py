@@ -908,6 +908,7 @@ def test_malformed_text() -> None:
         "https://ba rn.example",
         "https://xn--a/",
         "https://[::1",
+        "https://[:1]:8443/",
     ],
 )
 def test_malformed_url(url: object) -> None:
