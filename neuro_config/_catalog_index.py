@@ -6,7 +6,7 @@ The digest proves who is meant, not that it was this version that wrote the line
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, cast
 
 SCHEMA = 1
 SIZE_LIMIT = 1 << 28  # bytes of all lines; an answer of 64 MiB never takes more
@@ -33,7 +33,7 @@ def parse_index(line: bytes) -> Dict[str, Any]:
             json.dumps(index, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadIndex("it is not JSON") from None
-    schema = index.get("schema") if type(index) is dict else None
+    schema: Any = index.get("schema") if type(index) is dict else None
     if not _is_size(schema):
         raise BadIndex("schema")
     if schema > SCHEMA:
@@ -44,7 +44,7 @@ def parse_index(line: bytes) -> Dict[str, Any]:
     size = index["size"]
     if not all(entry[0] + entry[1] <= size for entry in index["clusters"].values()):
         raise BadIndex("size")
-    return index
+    return cast(Dict[str, Any], index)
 
 
 def _is_size(value: Any) -> bool:

@@ -23,13 +23,13 @@ from neuro_config import (
 from neuro_config._catalog import (
     FIRST_READ,
     INDEX_LIMIT,
-    SCHEMA,
     Catalog,
     digest_of,
     encode,
     in_memory,
     origin_of,
 )
+from neuro_config._catalog_index import SCHEMA
 from neuro_config._payload import ServerConfig
 from neuro_config._wire import parse_cluster
 

@@ -26,7 +26,7 @@ from targets import TARGETS, memory, work_in
 from worst import JSON, TOML, Make
 
 CORPUS = Path(__file__).parent / "corpus"
-RUNS = 1500  # of the fuzzer, for each target
+RUNS = 1000  # of the fuzzer, for each target
 MIB = 1 << 20
 
 
@@ -114,7 +114,7 @@ def _within(bound: int, seconds: int, work: Callable[[], None]) -> Callable[[], 
 @pytest.mark.parametrize("name", WORST)
 def test_worst_documents(name: str, tally: Tally, effort: Effort) -> None:
     """Documents that are deep, wide or long where it hurts take a time and a memory in proportion to their length."""
-    size = min(effort(MIB // 4), MIB - 4096)
+    size = min(effort(MIB // 8), MIB - 4096)
     for about, make in WORST[name].items():
         data = make(size).encode()
         work = _within(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Callable, Dict, List
 
 Make = Callable[[int], str]
 
@@ -11,7 +11,8 @@ def _many(piece: str, size: int) -> str:
     """Repeat a piece; ``#`` in it becomes a number that is never the same."""
     if "#" not in piece:
         return piece * (size // len(piece))
-    pieces, length = [], 0
+    pieces: List[str] = []
+    length = 0
     while length < size:
         pieces.append(piece.replace("#", str(len(pieces))))
         length += len(pieces[-1])
