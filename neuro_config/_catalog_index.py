@@ -12,6 +12,10 @@ SCHEMA = 1
 SIZE_LIMIT = 1 << 28  # bytes of all lines; an answer of 64 MiB never takes more
 
 
+# In the text of an index, which has a little more of them than the answer.
+VALUES_LIMIT = 1 << 23
+
+
 class BadIndex(ValueError):
     """The line is no index; the text names the field."""
 
@@ -27,6 +31,9 @@ def parse_index(line: bytes) -> Dict[str, Any]:
         BadIndex: It is none.
         NewerIndex: A newer version wrote it.
     """
+    # The smallest of values takes thirty times its bytes in memory.
+    if sum(map(line.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
+        raise BadIndex("it is too much")
     try:
         index: Any = json.loads(line)
         if b"\\ud" in line.lower():  # half of a surrogate pair, which nothing can write

@@ -29,7 +29,7 @@ from neuro_config._catalog import (
     in_memory,
     origin_of,
 )
-from neuro_config._catalog_index import SCHEMA
+from neuro_config._catalog_index import SCHEMA, VALUES_LIMIT
 from neuro_config._payload import ServerConfig
 from neuro_config._wire import parse_cluster
 
@@ -250,6 +250,12 @@ def test_no_index(index: bytes) -> None:
     """What is no JSON object is no index, whatever its digest."""
     with pytest.raises(DamagedFileError, match=r"catalog-x: line 1: .* cannot be read"):
         resigned(index).orgs_of  # noqa: B018
+
+
+def test_too_many_values() -> None:
+    """An index of so many values that it would fill the memory is not read."""
+    with pytest.raises(DamagedFileError, match="line 1: it is too much cannot be"):
+        resigned(b"[" + b"{}," * (VALUES_LIMIT // 2 + 1) + b"0]").orgs_of  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["admin_url", "vcluster_url"])

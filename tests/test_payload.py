@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from yarl import URL
 
-from neuro_config._convert import Malformed, parse_json
+from neuro_config._convert import VALUES_LIMIT, Malformed, parse_json
 from neuro_config._errors import MalformedAnswerError, PlatformError
 from neuro_config._payload import ServerConfig, parse_config
 from neuro_config._session import AuthConfig
@@ -729,6 +729,13 @@ def test_malformed_body(body: bytes, reason: str) -> None:
         parse_config(body, url=API)
 
     assert ("", reason) == (caught.value.where, caught.value.reason)
+
+
+def test_too_many_values() -> None:
+    """An answer of so many values that it would fill the memory is refused unread."""
+    body = b"[" + b"[]," * (VALUES_LIMIT // 2) + b"0]"
+    with pytest.raises(MalformedAnswerError, match="too many values"):
+        parse_config(body, url=API)
 
 
 def test_surrogate_pairs() -> None:

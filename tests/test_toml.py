@@ -6,7 +6,7 @@ import pytest
 import tomli
 from hypothesis import given, strategies as st
 
-from neuro_config._toml import MAX_NAMES, loads
+from neuro_config._toml import MAX_DOTS, MAX_NAMES, loads
 
 PIECES = ['"', "'", '"""', "'''", "\\", "#", "\n", ".", "=", "a", "0x", "[", "]", " "]
 
@@ -20,7 +20,7 @@ def deep(names: int) -> str:
     [
         f"{deep(MAX_NAMES)} = 1",
         f"[{deep(MAX_NAMES)}]\n{deep(MAX_NAMES)} = 1",
-        f"x = [{', '.join(['1.5'] * 100)}]",
+        f"x = [{', '.join(['1.5'] * 20_000)}]",
         f'x = "{deep(100)}" # {deep(100)}',
         f"x = '{deep(100)}'",
         f'x = """\n"{deep(100)}\\""""',
@@ -43,6 +43,7 @@ def test_what_is_read(text: str) -> None:
         f"x = {{{deep(100)} = 1}}",
         '"a"' + ".'b'" * 100 + " = 1",
         f'x = "\\""\n{deep(100)} = "y"',
+        "".join(f"[{number}.a.b.c]\n" for number in range(MAX_DOTS // 3 + 1)),
     ],
 )
 def test_keys_of_many_names(text: str) -> None:
