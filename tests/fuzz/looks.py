@@ -116,7 +116,8 @@ def use_session(session: Session) -> None:
     """Do with a session what a store does, short of the network."""
     use_values(session)
     assert session == decode(encode_session(session))
-    at(session, NOW)
+    assert os.path.basename(session.catalog) == session.catalog  # names a file
+    assert at(session, NOW) == at(session, NOW)
     assert not math.isnan(fresh_until(session))
     is_spent(session)
     if session.refresh_sent is not None and session.refresh_sent.attempts < 2**62:
