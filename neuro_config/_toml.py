@@ -25,7 +25,7 @@ _TEXT = re.compile(
     re.DOTALL,
 )
 _KEY = re.compile(r"[^=,\[\]{}\n]+")
-_LONG = re.compile(r"0[xob][0-9A-Fa-f_]{300}")
+_LONG = re.compile(r"0[xob][0-9A-Fa-f_]{3000}")  # Python writes 4300 decimal digits
 
 
 def loads(text: str) -> Dict[str, Any]:

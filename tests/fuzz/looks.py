@@ -155,7 +155,9 @@ def use_catalog(catalog: Catalog) -> None:
     with allowing(*BROKEN):
         for name in [*catalog.clusters, *NAMES]:
             with allowing(*BROKEN, UnknownNameError):
-                use_values(catalog.clusters[name])
+                cluster = catalog.clusters[name]
+                assert name == cluster.name
+                use_values(cluster)
     local = Choice("one", None, "p")
     some = Choice("one", "acme", "p")
     choices: List[Callable[[], object]] = [

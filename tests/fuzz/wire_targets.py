@@ -188,6 +188,7 @@ def url(data: bytes) -> None:
         accepted = to_url(text)
     except Malformed:
         return
+    assert text.isprintable()  # it is shown and stored as it is
     use_url(accepted)
     origin_of(text)
     origin_of(str(accepted))
