@@ -50,7 +50,12 @@ from neuro_config._session import (
 from neuro_config._settings import as_json, keys_in, settings_in
 from neuro_config._storage import Storage
 from neuro_config._tool_login import read_tool_login
-from neuro_config._user_config import checked_files, load_user_config
+from neuro_config._user_config import (
+    MAX_DEPTH,
+    checked_files,
+    is_deeper,
+    load_user_config,
+)
 
 
 class _Stored:
@@ -162,6 +167,7 @@ def user_config(data: bytes) -> None:
 
 def use_settings(table: Mapping[str, Any]) -> None:
     json.dumps(as_json(table), allow_nan=False).encode()
+    assert not is_deeper(as_json(table), MAX_DEPTH + 2)  # for those who walk through it
     repr(table).encode()
 
 
