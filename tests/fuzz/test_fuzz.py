@@ -18,7 +18,6 @@ from typing import Callable, Dict, Iterator, List
 
 import pytest
 from common import HAS_ATHERIS, ROOT
-from hypothesis import HealthCheck, given, settings, strategies as st
 from mutate import changed
 from proof import Effort, Tally
 from samples import import_path, in_child
@@ -61,24 +60,17 @@ def test_kept_cases(name: str, tally: Tally) -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_changed_documents(name: str, tally: Tally, effort: Effort) -> None:
     """Valid files and answers with pieces left out, swapped, repeated or replaced by odd ones are read or refused with one typed error."""
-
-    def change(document: bytes, seed: int) -> bytes:
-        return changed(document, random.Random(seed))
-
-    documents = st.builds(change, st.sampled_from(corpus(name)), st.integers(0))
-
-    @settings(
-        max_examples=effort(300),
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(documents | st.binary(max_size=300))
-    def hold(data: bytes) -> None:
-        TARGETS[name](data)
+    # By no engine of hypothesis: on Python 3.8 it and a full stack end the process.
+    rng, documents = random.Random(name), corpus(name)
+    for _ in range(effort(300)):
+        data = rng.choice(documents)
+        for _ in range(rng.choice((1, 1, 3))):
+            data = changed(data, rng)
+        try:
+            TARGETS[name](data)
+        except Exception as error:
+            raise AssertionError(f"{name} of {data!r}") from error
         tally()
-
-    hold()
 
 
 WORST: Dict[str, Dict[str, Make]] = {
