@@ -16,6 +16,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar
 import attrs
 import tomli
 
+from . import _toml
+
 SCHEMA = 1
 
 T = TypeVar("T")
@@ -170,7 +172,7 @@ def decode(data: bytes) -> Session:
         NewerSchema: A newer version wrote it.
     """
     try:
-        table = tomli.loads(data.decode())
+        table = _toml.loads(data.decode())
     except UnicodeDecodeError as error:
         raise Unreadable(f"not UTF-8 at byte {error.start}") from None
     except tomli.TOMLDecodeError as error:
@@ -180,7 +182,7 @@ def decode(data: bytes) -> Session:
         raise Unreadable("not TOML: nested too deeply") from None
     except ValueError:  # Python's own limit on the digits of an integer
         raise Unreadable("not TOML: a number is too long") from None
-    schema = _get(table, "schema", int)
+    schema = _integer(table, "schema")
     if schema > SCHEMA:
         raise NewerSchema(f"has schema {schema}, this version reads up to {SCHEMA}")
     return Session(
@@ -258,14 +260,14 @@ def _decode_mark(table: Mapping[str, Any]) -> RefreshMark:
     return RefreshMark(
         token_hash=_get(table, "token_hash", str),
         sent_at=_number(table, "sent_at"),
-        attempts=_get(table, "attempts", int),
+        attempts=_integer(table, "attempts"),
     )
 
 
 def _decode_failure(table: Mapping[str, Any]) -> RefreshFailure:
     return RefreshFailure(
         failed_at=_number(table, "failed_at"),
-        count=_get(table, "count", int),
+        count=_integer(table, "count"),
         no_early_refresh_before=_number(table, "no_early_refresh_before"),
         reason=_get(table, "reason", str),
         code=_optional(table, "code", str),
@@ -277,6 +279,14 @@ def _get(table: Mapping[str, Any], key: str, kind: Type[T]) -> T:
     # type() and not isinstance(): true is no integer here.
     if type(value) is not kind:
         raise Unreadable(f"{key} is missing or is no {kind.__name__}")
+    return value
+
+
+def _integer(table: Mapping[str, Any], key: str) -> int:
+    value = _get(table, key, int)
+    # What is larger overflows elsewhere, and nobody has counted that far.
+    if not 0 <= value < 2**63:
+        raise Unreadable(f"{key} is out of range")
     return value
 
 

@@ -171,9 +171,16 @@ class StoreView:
     @property
     def api_url(self) -> URL:
         """The platform that the login belongs to."""
-        from yarl import URL
+        from ._convert import Malformed, url
 
-        return URL(self._session("api_url").api_url)
+        try:
+            found: URL = url(self._session("api_url").api_url)
+        except Malformed:
+            raise DamagedFileError(
+                self._storage.location,
+                "the login that is stored names a platform that is no URL. Log in again.",
+            ) from None
+        return found
 
     @property
     def admin_url(self) -> Optional[URL]:

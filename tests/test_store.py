@@ -924,6 +924,17 @@ def test_damaged_session(
     assert [] == list(folder.glob("session.toml*"))
 
 
+def test_a_stored_platform_that_is_no_url(folder: Path, login: Login) -> None:
+    """A session whose platform is no URL says so when it is asked for it."""
+    api_url = str(login().api_url)
+    file = folder / "session.toml"
+    file.write_text(file.read_text().replace(api_url, "http://["))
+    store = ConfigStore(folder)
+    for name in ("api_url", "service_accounts_url"):
+        with pytest.raises(DamagedFileError, match=r"no URL. Log in again"):
+            getattr(store, name)
+
+
 def test_logout_of_damage(folder: Path, login: Login) -> None:
     """A logout removes a damaged session too."""
     login()
