@@ -58,7 +58,8 @@ FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
-LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
+# Seconds; a life of a token that is shorter or longer is taken for a mistake.
+SHORTEST_LIFE, LONGEST_LIFE = 0.5, 1e9
 
 logger = logging.getLogger("neuro_config")
 
@@ -171,12 +172,17 @@ def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[f
     if (
         isinstance(expires_in, (int, float))
         and expires_in is not True
-        and 0 < expires_in < LONGEST_LIFE
+        and SHORTEST_LIFE <= expires_in < LONGEST_LIFE
     ):
         return now + expires_in
-    from ._claims import expiry_of
+    from ._claims import expiry_of, issue_time_of
 
-    return expiry_of(access_token)
+    expiry = expiry_of(access_token)
+    if expiry is None:
+        return None
+    # From the server's clock to ours, which need not agree.
+    life = expiry - (issue_time_of(access_token) or now)
+    return now + life if SHORTEST_LIFE <= life < LONGEST_LIFE else None
 
 
 def _is_newer(current: Session, held: Session, now: float) -> bool:
