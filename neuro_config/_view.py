@@ -34,7 +34,7 @@ from ._errors import (
     UnknownPresetError,
 )
 from ._local import LocalChoice
-from ._session import Choice, Session
+from ._session import Choice, Session, in_range
 from ._states import FOREVER, State, at, fresh_until
 from ._storage import Storage
 
@@ -136,10 +136,16 @@ class StoreView:
     """The reading half of ``ConfigStore``."""
 
     _path: Union[str, os.PathLike[str], None] = attrs.field(
+def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
+    return lambda: in_range(clock())
+
+
         default=None, validator=_PATH
     )
     _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
-    _clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    _clock: Callable[[], float] = attrs.field(
+        default=time.time, converter=_in_range, kw_only=True
+    )
     _binding: Binding = attrs.field(init=False)
     _opened: Optional[Catalog] = attrs.field(default=None, init=False)
 
