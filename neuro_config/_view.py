@@ -49,11 +49,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Snapshot:
-    """What one read of the store showed; ``error`` where it could not be read."""
+    """What one read of the store showed; ``error`` where it could not be read.
+
+    It is fresh from ``taken_at`` on: a clock that shows less has been set back.
+    """
 
     session: Optional[Session]
     local: LocalChoice
     error: Optional[StorageError] = None
+    taken_at: float = 0.0
     look_again_at: float = FOREVER
     access_token: str = attrs.field(init=False, repr=False)
     fresh_until: float = attrs.field(init=False)
@@ -64,7 +68,11 @@ class Snapshot:
 
     @fresh_until.default
     def _fresh_until(self) -> float:
-        return min(fresh_until(self.session), self.look_again_at)
+        return min(fresh_until(self.session, self.taken_at), self.look_again_at)
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether the token may be used without a look at anything else."""
+        return self.taken_at <= now < self.fresh_until
 
     def known(self, doing: str) -> Session:
         """Return the session, or raise what there is instead."""
@@ -128,6 +136,10 @@ def _resolved(storage: Optional[Storage]) -> Storage:
     return cast(Storage, storage)  # None only until the store resolves the path
 
 
+def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
+    return lambda: in_range(clock())
+
+
 _PATH = attrs.validators.optional(attrs.validators.instance_of((str, os.PathLike)))
 
 
@@ -136,10 +148,6 @@ class StoreView:
     """The reading half of ``ConfigStore``."""
 
     _path: Union[str, os.PathLike[str], None] = attrs.field(
-def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
-    return lambda: in_range(clock())
-
-
         default=None, validator=_PATH
     )
     _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
