@@ -9,6 +9,7 @@ snapshot's catalog is gone.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import (
@@ -136,8 +137,12 @@ def _resolved(storage: Optional[Storage]) -> Storage:
     return cast(Storage, storage)  # None only until the store resolves the path
 
 
+def _reading(clock: Callable[[], float]) -> float:
+    return in_range(clock())
+
+
 def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
-    return lambda: in_range(clock())
+    return functools.partial(_reading, clock)
 
 
 _PATH = attrs.validators.optional(attrs.validators.instance_of((str, os.PathLike)))
