@@ -79,7 +79,7 @@ def test_a_clock_that_jumps_at_any_moment(
     moments = range(1, clock.readings - read + 2)  # and once after the call
     cases = [(moment, jump) for moment in moments for jump in JUMPS]
     random.Random(name).shuffle(cases)
-    for number, (moment, jump) in enumerate(cases[: effort(110)]):
+    for number, (moment, jump) in enumerate(cases[: effort(30)]):
         world, clock, store = begin(tmp_path / str(number), age)
         clock.jump_at(moment, jump)
         call(store)
@@ -131,7 +131,7 @@ def test_a_lifetime_that_makes_no_sense(
     """Tokens of a second or an hour come with any expires_in, exp and iat, to any clock."""
     cases = [(one, two, skew) for one in LIVES for two in CLAIMS for skew in SKEWS]
     random.Random(life).shuffle(cases)
-    for number, (expires_in, claims, skew) in enumerate(cases[: effort(200)]):
+    for number, (expires_in, claims, skew) in enumerate(cases[: effort(40)]):
         world = World(tmp_path / str(number))
         world.server.life = life
         clocks = [WorldClock(world, skew) for _ in range(2)]
@@ -160,7 +160,7 @@ def test_many_processes_whose_clocks_are_wrong(
 ) -> None:
     """Eight processes with clocks hours apart ask every five minutes, for half a day."""
     hours, processes = 12, 8
-    for seed in range(effort(12)):
+    for seed in range(effort(4)):
         chance = random.Random(seed)
         world = World(tmp_path / str(seed))
         clocks = [
@@ -187,7 +187,7 @@ def test_an_outage_and_a_clock_that_jumps(
     fault: object, tmp_path: Path, tally: Tally, effort: Effort
 ) -> None:
     """In an outage the clock of all processes jumps to and fro; a token is still valid."""
-    for seed in range(effort(8)):
+    for seed in range(effort(3)):
         chance = random.Random(seed)
         world = World(tmp_path / f"{fault}-{seed}")
         world.server.life = 30 * DAY
