@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
 from proof import Effort, Tally
@@ -110,7 +110,7 @@ LIVES: List[Optional[str]] = [
     *("1e300", "9" * 400, "9" * 5000, '"3600"', '"0"', '"-1"', '"1e3"', '"soon"', '""'),
     *('"' + "9" * 5000 + '"', "[]", "[3600]", '{"seconds": {"n": [1, {}]}}', "2.5"),
 ]
-CLAIMS: List[Dict[str, Optional[float]]] = [
+CLAIMS: List[Dict[str, Any]] = [
     {},
     {"iat": None},
     {"exp": None},

@@ -13,7 +13,7 @@ import json
 import math
 import uuid
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 from urllib.parse import parse_qs
 
 import attrs
@@ -94,8 +94,9 @@ class WorldServer(requests.adapters.BaseAdapter):
         life: Seconds that an access token is truly valid.
         expires_in: What the answer says, as JSON text; ``None`` leaves it out.
         claims: Changes of the access token's claims; ``None`` takes one away.
-        fault: Of the token endpoint: ``lose``, ``drop``, ``unreachable``, a status, or
-            nothing.
+        fault: Of the token endpoint: ``lose``, ``drop``, ``unreachable``, ``end`` the
+            login, a status, or nothing.
+        before_answer: Called when a refresh has been worked on.
         refuses: Whether ``/config`` answers that nobody is authorized.
         refreshes: Refresh requests that arrived.
         reused: Refresh tokens that were seen twice although their answer was not lost.
@@ -106,8 +107,9 @@ class WorldServer(requests.adapters.BaseAdapter):
         self._world = world
         self.life = LIFE
         self.expires_in: Optional[str] = AS_LONG_AS_IT_LIVES
-        self.claims: Dict[str, Optional[float]] = {}
+        self.claims: Dict[str, Any] = {}
         self.fault: Union[str, int, None] = None
+        self.before_answer: Callable[[], None] = lambda: None
         self.refuses = False
         self.refreshes = 0
         self.reused = 0
@@ -156,6 +158,8 @@ class WorldServer(requests.adapters.BaseAdapter):
         self, request: requests.PreparedRequest, **options: Any
     ) -> requests.Response:
         """Answer a request."""
+        if request.url != f"{API}/config" and request.method == "GET":
+            return _response(request, 404, "")
         if request.method == "GET":
             token = request.headers["Authorization"].partition(" ")[2]
             good = self.is_valid(token) and not self.refuses
@@ -164,7 +168,10 @@ class WorldServer(requests.adapters.BaseAdapter):
         if self.fault == "unreachable":
             raise requests.ConnectionError
         form = parse_qs(b"".join(request.body).decode())  # type: ignore[arg-type]
-        return self._refresh(request, form["refresh_token"][0])
+        try:
+            return self._refresh(request, form["refresh_token"][0])
+        finally:
+            self.before_answer()
 
     def close(self) -> None:
         """Close nothing."""
@@ -178,6 +185,7 @@ class WorldServer(requests.adapters.BaseAdapter):
         if isinstance(self.fault, int):
             return _response(request, self.fault, '{"error": "slow_down"}')
         grant = self._grants[token]
+        grant.is_over = grant.is_over or self.fault == "end"
         if token in self._spent:
             self.reused += not self._spent[token]
             grant.is_over = True
