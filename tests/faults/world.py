@@ -129,6 +129,10 @@ class WorldServer(requests.adapters.BaseAdapter):
         """Tell whether the login of a refresh token is over."""
         return self._grants[refresh_token].is_over
 
+    def lost(self, refresh_token: str) -> bool:
+        """Tell whether an answer of the login of a refresh token was lost."""
+        return self._grants[refresh_token].lost > 0
+
     def answer(self, grant: Optional[_Grant] = None) -> str:
         """Give new tokens, as JSON."""
         now = self._world.now
