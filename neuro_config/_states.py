@@ -31,6 +31,7 @@ from ._session import (
 FOREVER = float("inf")  # seconds since the epoch
 INVALID_GRANT = "invalid_grant"  # OAuth's word for a dead refresh token
 EARLY = 0.75  # of a token's life; from then on a refresh is tried
+AHEAD = 3600.0  # seconds; a token that came later than that from now came never
 
 
 @attrs.frozen
@@ -178,8 +179,8 @@ def fresh_until(session: Optional[Session], now: float) -> float:
     """Tell how long the token may be used without a look at anything else.
 
     A clock that was ahead leaves times behind that do not come for years: a token that
-    would be fresh for longer than a whole life is not fresh, and a pause that would be
-    longer than it was made is none.
+    comes in more than an hour, or more than its life, is not fresh, and a pause that
+    is further away than it is long is none.
 
     Args:
         session: What is stored, ``None`` for nothing.
@@ -199,7 +200,7 @@ def fresh_until(session: Optional[Session], now: float) -> float:
         return token.expires_at
     life = token.expires_at - token.obtained_at
     early = token.obtained_at + EARLY * life
-    if early > now + life:
+    if token.obtained_at > now + min(life, AHEAD):
         early = -FOREVER
     if failure is not None:
         pause = failure.no_early_refresh_before - failure.failed_at

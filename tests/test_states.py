@@ -188,17 +188,27 @@ def test_fresh_until(
 
 @pytest.mark.parametrize(
     ("now", "expected"),
-    [(0.0, -math.inf), (974.9, -math.inf), (975.0, 1075.0), (1000.0, 1075.0)],
+    [(0.0, -math.inf), (899.9, -math.inf), (900.0, 1075.0), (1000.0, 1075.0)],
 )
 def test_fresh_until_before_its_time(now: float, expected: float) -> None:
-    """A token that would be fresh for longer than its life is of a clock set back."""
+    """A token that comes in more than its life is of a clock that was set back."""
     session = attrs.evolve(SESSION, refresh_failure=None)
     assert expected == fresh_until(session, now)
 
 
 @pytest.mark.parametrize(
+    ("now", "expected"), [(1e9, 1e9 + 82500.0), (1e9 - 1.0, -math.inf)]
+)
+def test_fresh_until_of_a_long_life(now: float, expected: float) -> None:
+    """However long a life is, a token does not come later than in an hour."""
+    token = attrs.evolve(TOKEN, obtained_at=1e9 + 3600, expires_at=1e9 + 108800)
+    session = attrs.evolve(SESSION, token=token, refresh_failure=None)
+    assert expected == fresh_until(session, now)
+
+
+@pytest.mark.parametrize(
     ("now", "expected"),
-    [(900.0, -math.inf), (969.0, -math.inf), (970.0, 1090.0), (1089.0, 1090.0)],
+    [(890.0, -math.inf), (969.0, 1075.0), (970.0, 1090.0), (1089.0, 1090.0)],
 )
 def test_fresh_until_before_a_pause(now: float, expected: float) -> None:
     """A pause holds for about as long as it was made, however the clock is set."""

@@ -16,7 +16,6 @@ from neuro_config import ConfigStore
 HOUR = 3600.0
 DAY = 24 * HOUR
 YEAR = 365 * DAY
-QUARTER = 0.25 * LIFE  # the slack of an early refresh
 
 JUMPS = [
     *(sign * size for size in (1.0, 800.0, 1000.0, 3 * HOUR, YEAR) for sign in (1, -1)),
@@ -52,16 +51,16 @@ def require_calm(world: World, stores: List[ConfigStore], most: int = 1) -> None
 
 
 def require_recovery(world: World, stores: List[ConfigStore]) -> None:
-    """With right clocks tokens are truly valid again, at the latest after a life."""
+    """With right clocks tokens are truly valid again, at the latest after two lives."""
     before, begun = world.server.refreshes, world.now
-    while world.now < begun + 3 * LIFE:
+    while world.now < begun + 4 * LIFE:
         for store in stores:
             token = store.token()
-            if world.now >= begun + LIFE:
+            if world.now >= begun + 2 * LIFE:
                 assert world.server.is_valid(token)
             assert world.server.dead_for(token) < LIFE
-        world.now += 300
-    assert world.server.refreshes - before <= 1 + 3 / 0.75
+        world.now += 450
+    assert world.server.refreshes - before <= 1 + 4 / 0.75
     assert 0 == world.server.reused
     assert stores[0].token() == world.session().token.access_token
 

@@ -157,7 +157,7 @@ class Clocks(RuleBasedStateMachine):
         is_alive = not session.refresh_sent and not session.refresh_failure
         if not self.is_disturbed() and is_alive:
             since = self.world.now - self.disturbed_at
-            assert since <= LIFE or self.server.is_valid(tokens.pop())
+            assert since <= 2 * LIFE or self.server.is_valid(tokens.pop())
 
     def is_disturbed(self) -> bool:
         return (
