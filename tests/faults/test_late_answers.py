@@ -9,9 +9,9 @@ from typing import Callable, Dict, List, Optional
 
 import attrs
 import pytest
+from clock_world import LIFE, World, WorldClock
 from common import in_thread
 from proof import Tally
-from world import LIFE, World, WorldClock
 
 from neuro_config import (
     AuthError,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
+from clock_world import AS_LONG_AS_IT_LIVES, LIFE, World, WorldClock
 from proof import Effort, Tally
-from world import AS_LONG_AS_IT_LIVES, LIFE, World, WorldClock
 
 from neuro_config import ConfigStore
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
+from clock_world import AS_LONG_AS_IT_LIVES, LIFE, World, WorldClock
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +19,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from proof import Effort, Tally
-from world import AS_LONG_AS_IT_LIVES, LIFE, World, WorldClock
 
 from neuro_config import ConfigError, ConfigStore
 
