@@ -62,7 +62,7 @@ LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 # Seconds; a life of a token that is shorter or longer is taken for a mistake.
-SHORTEST_LIFE, LONGEST_LIFE = 0.5, 1e9
+SHORTEST_LIFE, LONGEST_LIFE = 0.1, 1e9
 
 logger = logging.getLogger("neuro_config")
 
