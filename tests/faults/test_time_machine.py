@@ -194,6 +194,7 @@ def test_any_clocks_in_any_order(tally: Tally, effort: Effort) -> None:
         settings=settings(
             max_examples=effort(60),
             stateful_step_count=25,
+            derandomize=True,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
