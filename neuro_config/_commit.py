@@ -463,8 +463,12 @@ def _clean_up(storage: Directory, named: Collection[str]) -> None:
     with contextlib.suppress(OSError):
         _remove(storage, _COMMIT_LEFTOVER)
         for name in _files_in(storage):
-            if _is_out_of_use(storage, name, named, time.time()):
-                os.unlink(storage.file(name))
+            now, path = time.time(), storage.file(name)
+            if _is_out_of_use(storage, name, named, now):
+                os.unlink(path)
+            elif name.startswith("catalog-") and os.lstat(path).st_mtime > now:
+                # By a clock that was ahead: its day begins now.
+                os.utime(path, follow_symlinks=False)
 
 
 def _is_out_of_use(

@@ -20,6 +20,8 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Mapping, Optional
 
+import attrs
+
 from . import _unsaved
 from ._deadline import Deadline
 from ._errors import (
@@ -45,6 +47,7 @@ from ._states import (
     fail_refresh,
     fresh_until,
     is_over,
+    is_pending,
     is_spent,
     mark_refresh,
     refresh,
@@ -60,7 +63,8 @@ LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
 SETTLE_TIMEOUT = 1.0  # seconds to wait for others before a stored answer is used
-LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
+# Seconds; a life of a token that is shorter or longer is taken for a mistake.
+SHORTEST_LIFE, LONGEST_LIFE = 0.1, 1e9
 
 logger = logging.getLogger("neuro_config")
 
@@ -98,9 +102,9 @@ def renew(
         NetworkError: It cannot be reached, or its answer is not known.
         StorageError: The disk does not take a commit; nothing was sent.
     """
-    started = clock()
     # While an answer waits to be saved this very process holds the right to refresh.
     _unsaved.save(storage.location, deadline.remaining())
+    before = storage.read()
     try:
         refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
     except LockTimeoutError:
@@ -109,13 +113,15 @@ def renew(
         raise
     try:
         current = same_login(storage.read(), held.login_id, doing)
-        if _is_newer(current, held, clock()):
+        now = clock()
+        if _is_newer(current, held, now):
             _settle(refresher, deadline)
             return current
         # Somebody may have failed, and noted it, since the held one was read.
-        if early and clock() < fresh_until(current):
+        if early and now < fresh_until(current, now):
             return current
-        _require_sendable(current, started, clock())
+        current = _dated(storage, current, now, doing, deadline)
+        _require_sendable(current, before, now)
         # The answer must not get lost between the network and the disk.
         with deferred():
             return _spend(storage, client, clock, current, doing, refresher, deadline)
@@ -174,12 +180,17 @@ def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[f
     if (
         isinstance(expires_in, (int, float))
         and expires_in is not True
-        and 0 < expires_in < LONGEST_LIFE
+        and SHORTEST_LIFE <= expires_in < LONGEST_LIFE
     ):
         return now + expires_in
-    from ._claims import expiry_of
+    from ._claims import expiry_of, issue_time_of
 
-    return expiry_of(access_token)
+    expiry = expiry_of(access_token)
+    if expiry is None:
+        return None
+    # From the server's clock to ours, which need not agree.
+    life = expiry - (issue_time_of(access_token) or now)
+    return now + life if SHORTEST_LIFE <= life < LONGEST_LIFE else None
 
 
 def _is_newer(current: Session, held: Session, now: float) -> bool:
@@ -197,26 +208,53 @@ def _settle(refresher: Refresher, deadline: Deadline) -> None:
         )
 
 
-def _require_sendable(current: Session, started: float, now: float) -> None:
+def _dated(
+    storage: Storage, current: Session, now: float, doing: str, deadline: Deadline
+) -> Session:
+    """Date a mark anew that a clock made which has been set back since."""
+    mark = current.refresh_sent
+    if mark is None or mark.sent_at <= now:
+        return current
+    mark = attrs.evolve(mark, sent_at=now)
+    return _mark(storage, current, mark, now, doing, deadline)
+
+
+def _mark(
+    storage: Storage,
+    current: Session,
+    mark: RefreshMark,
+    now: float,
+    doing: str,
+    deadline: Deadline,
+) -> Session:
+    def write_mark(session: Optional[Session]) -> Optional[Session]:
+        same = same_login(session, current.login_id, doing)
+        return stored(step(at(same, now), mark_refresh, mark))
+
+    marked = storage.update(write_mark, deadline.remaining())
+    return same_login(marked, current.login_id, doing)
+
+
+def _require_sendable(current: Session, before: Optional[Session], now: float) -> None:
     token, auth, failure = current.token, current.auth, current.refresh_failure
     state = at(current, now)
     if token.refresh_token is None or auth is None:
         raise CannotRefreshError(type(state).__name__, "refresh")
     url = shown(auth.token_url)
-    if failure is not None and (
-        is_over(current) or started <= failure.failed_at <= now
-    ):
+    # Compared, and not dated: the clock may have been set meanwhile.
+    is_noted_since = before is None or failure != before.refresh_failure
+    if failure is not None and (is_over(current) or is_noted_since):
         raise _failed_for_another(current, failure, url)
     if not is_spent(current):
         return
-    if type(state) is not TokenExpired:
+    if is_pending(current, now):
         raise RefreshPendingError(
             url,
             f"the answer to the refresh sent at {_lost_at(current)} got lost. Sending "
             "it again could end the login, so that waits until the token, which is "
             "still valid, has expired.",
         )
-    if failure is not None and 0 <= now - failure.failed_at < RESEND_PAUSE:
+    if failure is not None and abs(now - failure.failed_at) < RESEND_PAUSE:
         raise _failed_for_another(current, failure, url)
 
 
@@ -266,10 +304,6 @@ def _spend(
         attempts=lost.attempts + 1 if lost else 1,
     )
 
-    def write_mark(session: Optional[Session]) -> Optional[Session]:
-        same = same_login(session, current.login_id, doing)
-        return stored(step(at(same, clock()), mark_refresh, mark))
-
     def forget(mark: Optional[RefreshMark], error: ConfigError) -> None:
         def change(session: Optional[Session]) -> Optional[Session]:
             if session is None or not _holds(session, current):
@@ -284,7 +318,7 @@ def _spend(
             logger.warning("A failed refresh could not be noted: %s", failed)
 
     refresher.reserve()
-    storage.update(write_mark, deadline.remaining())  # not in the reserved space
+    _mark(storage, current, mark, clock(), doing, deadline)  # not in the reserved space
     try:
         answer = client.refresh(auth, spent, Deadline(NETWORK * deadline.remaining()))
     except SessionEndedError as error:

@@ -19,6 +19,7 @@ import tomli
 from . import _toml
 
 SCHEMA = 1
+LATEST = 1e11  # seconds since the epoch, the year 5138; what comes later is no time
 
 T = TypeVar("T")
 
@@ -306,6 +307,18 @@ def _number(table: Mapping[str, Any], key: str) -> float:
     if isinstance(value, (int, float)) and value is not True and 0 <= value <= 1e12:
         return float(value)
     raise Unreadable(f"{key} is missing or is no time")
+
+
+def in_range(reading: float) -> float:
+    """Bring what a clock shows into the range of times that a session can hold.
+
+    Args:
+        reading: Seconds since the epoch, or whatever a broken clock shows.
+
+    Returns:
+        The nearest time that there is, the epoch for NaN.
+    """
+    return min(max(0.0, reading), LATEST)
 
 
 def _digest(text: str) -> str:

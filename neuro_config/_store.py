@@ -46,7 +46,7 @@ from ._states import (
     can_refresh,
     fetch,
     fresh_until,
-    is_spent,
+    is_pending,
     log_in,
     log_out,
     same_login,
@@ -441,14 +441,14 @@ class ConfigStore(StoreView):
             StorageError: The disk cannot be read, or takes no commit.
         """
         snapshot = self._binding.snapshot
-        if self._clock() < snapshot.fresh_until:
+        if snapshot.is_fresh(self._clock()):
             return snapshot.access_token
         call = self._call("token")
         session = self._stored(call)
         now = self._clock()
         if type(at(session, now)) is TokenExpired:
             session = self._renew(call, session)
-        elif now >= fresh_until(session) and not is_spent(session):
+        elif now >= fresh_until(session, now) and not is_pending(session, now):
             session = self._renew_early(call, session)
         self._adopt(call, session)
         return str(session.token.access_token)
@@ -488,14 +488,12 @@ class ConfigStore(StoreView):
 
     def _show(self, session: Optional[Session]) -> Snapshot:
         """Make the snapshot of what is stored, an answer that is not saved yet included."""
-        local = read_local_choice()
+        local, now = read_local_choice(), self._clock()
         location = self._storage.location
         if _unsaved.find(location) is None:
-            return Snapshot(session, local)
-        look_again_at = self._clock() + SAVE_PAUSE
-        return Snapshot(
-            _unsaved.seen(location, session), local, look_again_at=look_again_at
-        )
+            return Snapshot(session, local, taken_at=now)
+        session = _unsaved.seen(location, session)
+        return Snapshot(session, local, taken_at=now, look_again_at=now + SAVE_PAUSE)
 
     def _bind(self, session: Optional[Session]) -> None:
         self._binding = Binding(self._show(session))
@@ -667,7 +665,7 @@ class ConfigStore(StoreView):
         newest = self._stored(call)
         if newest.token == session.token:
             age = self._clock() - session.token.obtained_at
-            if age <= REFUSED_AGE or not can_refresh(session):
+            if abs(age) <= REFUSED_AGE or not can_refresh(session):
                 raise TokenRefusedError(shown(session.api_url))
             newest = self._renew(call, session)
         config = client.get_config(

@@ -471,6 +471,18 @@ def test_a_catalog_out_of_use_stays_for_a_day(
     assert {SESSION, SECOND} == names_in(directory)
 
 
+def test_a_catalog_of_a_clock_that_was_ahead_stays_for_a_day(
+    storage: FileStorage, directory: Path
+) -> None:
+    """A time to come does not keep a catalog for ever: its day begins now."""
+    ahead = time.time() + 1e6
+    storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    os.utime(directory / FIRST, (ahead, ahead))
+    storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    assert (directory / FIRST).stat().st_mtime <= time.time() + 1
+    assert {SESSION, FIRST, SECOND} == names_in(directory)
+
+
 def test_a_logout_counts_as_the_last_use(storage: FileStorage, directory: Path) -> None:
     """A catalog stays for a day after the logout, too."""
     os.utime(directory / FIRST, (0, 0))

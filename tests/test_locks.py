@@ -245,6 +245,7 @@ def test_a_negative_timeout_is_one_try(directory: str) -> None:
 # ------------------------------------------------------- who dies or stands
 
 
+@pytest.mark.attack("8")
 def test_a_killed_holder_does_not_block(directory: str) -> None:
     """After SIGKILL the lock is free at once."""
     with held_elsewhere(directory) as pid:
@@ -252,6 +253,7 @@ def test_a_killed_holder_does_not_block(directory: str) -> None:
         Lock(directory, "commit", WAIT).release()
 
 
+@pytest.mark.attack("8")
 def test_a_stopped_holder_is_named_and_reading_goes_on(directory: str) -> None:
     """A holder under SIGSTOP costs a writer its timeout, and readers nothing."""
     storage = FileStorage(directory)
@@ -277,6 +279,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.attack("8", "13")
 def test_a_living_child_of_a_dead_holder_does_not_block(directory: str) -> None:
     """A child forked while the lock was held drops what it inherited."""
     with started(HOLD + FORK, directory) as process:
@@ -289,6 +292,7 @@ def test_a_living_child_of_a_dead_holder_does_not_block(directory: str) -> None:
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.attack("8", "13")
 def test_a_program_started_by_the_holder_does_not_block(directory: str) -> None:
     """A program that runs on inherits nothing."""
     lock = Lock(directory, "commit", 0.0)

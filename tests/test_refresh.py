@@ -280,6 +280,7 @@ def test_failure_noted_at_the_last_moment(platform: Platform) -> None:
     assert 0 == platform.count("token", grant_type="refresh_token")
 
 
+@pytest.mark.attack("5", "9")
 def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
     """Who waited for a refresh that failed gets the same failure and sends nothing."""
     store = login()
@@ -306,6 +307,7 @@ def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
         platform.faults.token.answer(200, count=0)
 
 
+@pytest.mark.attack("6")
 def test_logout_during_a_failing_refresh(platform: Platform, login: Login) -> None:
     """The failure of a refresh brings nothing back that was logged out meanwhile."""
     store = login()
@@ -318,6 +320,7 @@ def test_logout_during_a_failing_refresh(platform: Platform, login: Login) -> No
     assert FileStorage(store.path).read() is None
 
 
+@pytest.mark.attack("6")
 def test_logout_during_an_early_refresh(platform: Platform, login: Login) -> None:
     """token returns no token of a login that was logged out meanwhile."""
     clock = Clock(time.time())
@@ -331,6 +334,7 @@ def test_logout_during_an_early_refresh(platform: Platform, login: Login) -> Non
     assert LoggedOut() == store.state
 
 
+@pytest.mark.attack("mark")
 def test_newer_token_after_invalid_grant(platform: Platform, login: Login) -> None:
     """After invalid_grant a newer token on the disk is taken instead of an error."""
     store = login()

@@ -17,7 +17,7 @@ import pytest
 from planted import spread
 from proof import Effort, Tally
 from samples import environment
-from traced import CALLS, Call, _parse, require_strace
+from traced import CALLS, Call, calls_in, require_strace
 
 NAMES = ("everything", "import", "commands", "completions")
 UMASKS = range(0o1000)
@@ -57,7 +57,7 @@ class Workers:
         """Do a work; return the system calls that it made in its folder."""
         log = self._folder / f"{name}-{umask:03o}.log"
         self._run(name, umask, trace=str(log))
-        return [call for call in _parse(log.read_text()) if PREFIX in call.arguments]
+        return [call for call in calls_in(log.read_text()) if PREFIX in call.arguments]
 
     def _run(self, name: str, umask: int, trace: str) -> Dict[str, List[int]]:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._folder))

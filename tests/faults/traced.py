@@ -1,12 +1,19 @@
-"""What the attacks need of the machine."""
+"""What the attacks need of the machine, and what a log of ``strace`` says."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from typing import List, NamedTuple
 
 import pytest
+
+# File system calls; those without a path or a file are no business of ours.
+CALLS = "%file,%desc"
+
+_CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(.*)$")
 
 
 def require(*command: str) -> None:
@@ -23,3 +30,21 @@ def require(*command: str) -> None:
 def require_strace() -> None:
     """Need ``strace``, and the right to use it."""
     require("strace", "-qq", "-e", "trace=none", "true")
+
+
+class Call(NamedTuple):
+    """One system call of a log."""
+
+    name: str
+    arguments: str
+    failed: bool
+
+
+def calls_in(log: str) -> List[Call]:
+    """Read the calls of a log, in order; what strace says besides is left out."""
+    found = map(_CALL.match, log.splitlines())
+    return [
+        Call(match.group(1), match.group(2), match.group(3) == "-1")
+        for match in found
+        if match
+    ]
