@@ -66,6 +66,11 @@ class Snapshot:
     def _fresh_until(self) -> float:
         return min(fresh_until(self.session), self.look_again_at)
 
+    @property
+    def login_id(self) -> Optional[str]:
+        """The login, ``None`` for nobody's."""
+        return None if self.session is None else self.session.login_id
+
     def known(self, doing: str) -> Session:
         """Return the session, or raise what there is instead."""
         if self.session is None:
@@ -102,8 +107,7 @@ class Binding:
     @property
     def login_id(self) -> Optional[str]:
         """The login, ``None`` for nobody's."""
-        session = self.snapshot.session
-        return None if session is None else session.login_id
+        return self.snapshot.login_id
 
 
 class _Presets(Mapping[str, "Preset"]):
