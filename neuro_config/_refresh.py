@@ -28,7 +28,9 @@ from ._errors import (
     ConnectionFailedError,
     InsecureURLError,
     LockTimeoutError,
+    LoginChangedError,
     NetworkError,
+    NotLoggedInError,
     RefreshFailedError,
     RefreshPendingError,
     SessionEndedError,
@@ -58,6 +60,7 @@ FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
+LOOK = 0.5  # seconds between two looks for an answer that another thread has kept
 LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
 
 logger = logging.getLogger("neuro_config")
@@ -97,15 +100,15 @@ def renew(
         StorageError: The disk does not take a commit; nothing was sent.
     """
     started = clock()
-    # While an answer waits to be saved this very process holds the right to refresh.
-    _unsaved.save(storage.location, deadline.remaining())
     try:
-        refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
+        refresher = _sole_refresher(storage, 0.0 if early else deadline.remaining())
     except LockTimeoutError:
         if early:
             return held
         raise
     try:
+        # What was kept before a fork.
+        _unsaved.save(storage.location, deadline.remaining(), refresher)
         current = same_login(storage.read(), held.login_id, doing)
         if _is_newer(current, held, clock()) or (
             # Somebody may have failed, and noted it, since the held one was read.
@@ -120,6 +123,23 @@ def renew(
         waiting = _unsaved.find(storage.location)
         if waiting is None or waiting.refresher is not refresher:
             refresher.release()
+
+
+def _sole_refresher(storage: Storage, timeout: float) -> Refresher:
+    """Become the only one who may refresh.
+
+    While an answer waits to be saved this very process holds that right, so it is saved
+    first; another thread may keep one while this one waits.
+    """
+    deadline = Deadline(timeout)
+    while True:
+        _unsaved.save(storage.location, deadline.remaining())
+        left = deadline.remaining()
+        try:
+            return storage.sole_refresher(min(left, LOOK))
+        except LockTimeoutError as error:
+            if left <= LOOK:
+                raise LockTimeoutError(error.path, error.holder, timeout) from None
 
 
 def failure_after(session: Session, now: float, error: ConfigError) -> RefreshFailure:
@@ -302,9 +322,24 @@ def _spend(
         saved = refresher.update(save, deadline.remaining())
     except StorageError as error:
         logger.warning("The new token is valid but could not be saved yet: %s", error)
-        _unsaved.keep(storage.location, Unsaved(refresher, save))
+        unsaved = Unsaved(refresher, save)
+        _unsaved.keep(storage.location, unsaved)
+        _require_login(storage, unsaved, current.login_id, doing)
         return same_login(save(current), current.login_id, doing)
     return same_login(saved, current.login_id, doing)
+
+
+def _require_login(
+    storage: Storage, unsaved: Unsaved, login_id: str, doing: str
+) -> None:
+    """Drop an answer whose login is over: who ended it may have come before it."""
+    try:
+        same_login(storage.read(), login_id, doing)
+    except (NotLoggedInError, LoginChangedError):
+        _unsaved.drop(storage.location, lambda found: found is unsaved)
+        raise
+    except StorageError:
+        pass  # the disk that refuses the answer may refuse that, too
 
 
 def _holds(session: Session, sent: Session) -> bool:

@@ -417,8 +417,11 @@ class ConfigStore(StoreView):
         with self._rebinding:
             location = self._storage.location
             session = self._storage.update(change, deadline.remaining(), replace=True)
-            ended = _unsaved.seen(location, removed[0])
-            _unsaved.drop(location)
+            found = removed[0]
+            ended = _unsaved.seen(location, found)
+            _unsaved.drop(
+                location, lambda one: found is None or one.change(found) != found
+            )
             self._bind(session)
         if ended is None or ended.auth is None:
             return
@@ -675,7 +678,8 @@ class ConfigStore(StoreView):
                 change, deadline.remaining(), catalog=new.catalog, replace=replace
             )
             self._storage = storage
-            _unsaved.drop(storage.location)
+            # Not the answer to a refresh of the new login.
+            _unsaved.drop(storage.location, lambda one: one.change(saved) == saved)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:

@@ -6,7 +6,7 @@ import time
 from typing import Callable, List, Optional
 
 import pytest
-from common import Clock, in_thread
+from common import Clock, in_thread, wait_for_the_request
 
 from neuro_config import (
     ConfigStore,
@@ -23,6 +23,7 @@ from neuro_config.testing import Platform
 LATE = (
     3000.0  # seconds to look ahead for a token of one hour to be past 75 % of its life
 )
+EXPIRED = 3700.0
 
 
 class Interrupted(MemoryStorage):
@@ -175,6 +176,82 @@ def test_saved_during_a_look(storage: Refusing, store: ConfigStore) -> None:
     storage.after_reads = [save]
     store.reload()
     assert new == store.token() == stored_token(storage)
+
+
+def test_answer_to_the_new_login(
+    platform: Platform, storage: Refusing, store: ConfigStore
+) -> None:
+    """A login does not drop the answer to a refresh of that very login."""
+    tokens = []
+
+    def refresh() -> None:
+        second = ConfigStore(storage=storage)
+        storage.refuse()
+        second.refresh_token()
+        tokens.append(second.token())
+
+    storage.after_commits = [refresh]
+    platform.log_in(store)
+    store.reload()
+    assert tokens == [store.token()] == [stored_token(storage)]
+
+
+def test_waiting_for_an_answer_that_is_kept(
+    platform: Platform, storage: Refusing, store: ConfigStore
+) -> None:
+    """Who waits for a refresh whose answer the disk refuses saves and uses that answer."""
+    before = store.token()
+    platform.faults.token.delay(0.5)
+    storage.refuse()
+    first = in_thread(store.refresh_token)
+    wait_for_the_request(platform)
+    second = ConfigStore(storage=storage)
+    second.refresh_token()
+    assert first() is None
+    assert before != second.token() == store.token() == stored_token(storage)
+    assert 1 == platform.count("token", grant_type="refresh_token")
+
+
+def test_answer_of_a_parent_that_ended(
+    platform: Platform, storage: Refusing, store: ConfigStore, clock: Clock
+) -> None:
+    """A forked child saves its parent's answer when the parent has ended without that."""
+    storage.refuse()
+    store.refresh_token()
+    storage._make_locks()  # as after a fork, and as if the parent had ended
+    clock.now += EXPIRED
+    assert store.token() == stored_token(storage)
+    assert 2 == platform.count("token", grant_type="refresh_token")
+    assert 0 == platform.count(reuse_detected=True)
+
+
+@pytest.mark.parametrize("end", ["logout", "login"])
+def test_login_that_ends_before_the_answer_is_kept(
+    platform: Platform, storage: Refusing, store: ConfigStore, end: str
+) -> None:
+    """An answer that the disk refuses is not kept when its login is over by then."""
+    second = ConfigStore(storage=storage)
+    change = second.logout if end == "logout" else lambda: platform.log_in(second)
+    storage.refuse()
+    storage.before_refusal = other(change)
+    expected = "NotLoggedInError" if end == "logout" else "LoginChangedError"
+    error = in_thread(store.refresh_token)()
+    assert expected == type(error).__name__
+    assert _unsaved.find(storage.location) is None
+    storage.sole_refresher(0).release()
+
+
+def test_kept_though_the_disk_cannot_be_read(
+    storage: Refusing, store: ConfigStore
+) -> None:
+    """An answer is kept when the disk refuses to be read as well."""
+    storage.refuse()
+    storage.before_refusal = lambda: storage.after_reads.append(refuse_reading)
+    before = store.token()
+    store.refresh_token()
+    assert before != store.token()
+    store.reload()
+    assert store.token() == stored_token(storage)
 
 
 def test_logout_elsewhere_is_final(storage: Refusing, store: ConfigStore) -> None:
