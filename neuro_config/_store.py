@@ -460,7 +460,8 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         elif now >= fresh_until(session) and not is_spent(session):
             session = self._renew_early(call, session)
-        self._adopt(call, session)
+        else:
+            self._adopt(call, session)
         return str(session.token.access_token)
 
     @property
@@ -513,6 +514,7 @@ class ConfigStore(StoreView):
     def _adopt(self, call: _Call, session: Optional[Session]) -> None:
         """Show what a call has found.
 
+        What it has found is shown once: by the next time it would be older than that.
         If another thread has shown something since the call looked last, nobody knows
         which of the two is newer, so it looks again. That nobody is logged in any more
         is the last thing that a binding shows.
@@ -742,7 +744,8 @@ class ConfigStore(StoreView):
             logger.warning("The token is still valid; refreshing it failed: %s", error)
             # In memory too: the disk may be what failed.
             failure = failure_after(session, self._clock(), error)
-            return attrs.evolve(session, refresh_failure=failure)
+            self._adopt(call, attrs.evolve(session, refresh_failure=failure))
+            return session
 
 
 Config = ConfigStore  # its name in the reference

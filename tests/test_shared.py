@@ -141,6 +141,14 @@ def test_older_look(
     assert "farm" == store.cluster_name
 
 
+def test_older_answer(storage: Refusing, store: ConfigStore, clock: Clock) -> None:
+    """A token that is saved before another thread's change is not shown without that."""
+    clock.now += EXPIRED
+    storage.after_commits = [None, other(lambda: store.switch_cluster("farm"))]
+    assert store.token() == stored_token(storage)
+    assert "farm" == store.cluster_name
+
+
 def test_second_look_fails(storage: Refusing, store: ConfigStore) -> None:
     """If the disk cannot be read then, what the other thread has shown stays."""
     storage.after_reads = [
