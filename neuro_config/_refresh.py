@@ -31,7 +31,9 @@ from ._errors import (
     ConnectionFailedError,
     InsecureURLError,
     LockTimeoutError,
+    LoginChangedError,
     NetworkError,
+    NotLoggedInError,
     RefreshFailedError,
     RefreshPendingError,
     SessionEndedError,
@@ -65,6 +67,7 @@ RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once mor
 SETTLE_TIMEOUT = 1.0  # seconds to wait for others before a stored answer is used
 # Seconds; a life of a token that is shorter or longer is taken for a mistake.
 SHORTEST_LIFE, LONGEST_LIFE = 0.1, 1e9
+LOOK = 0.5  # seconds between two looks for an answer that another thread has kept
 
 logger = logging.getLogger("neuro_config")
 
@@ -102,16 +105,16 @@ def renew(
         NetworkError: It cannot be reached, or its answer is not known.
         StorageError: The disk does not take a commit; nothing was sent.
     """
-    # While an answer waits to be saved this very process holds the right to refresh.
-    _unsaved.save(storage.location, deadline.remaining())
     before = storage.read()
     try:
-        refresher = storage.sole_refresher(0.0 if early else deadline.remaining())
+        refresher = _sole_refresher(storage, 0.0 if early else deadline.remaining())
     except LockTimeoutError:
         if early:
             return held
         raise
     try:
+        # What was kept before a fork.
+        _unsaved.save(storage.location, deadline.remaining(), refresher)
         current = same_login(storage.read(), held.login_id, doing)
         now = clock()
         if _is_newer(current, held, now):
@@ -129,6 +132,23 @@ def renew(
         waiting = _unsaved.find(storage.location)
         if waiting is None or waiting.refresher is not refresher:
             refresher.release()
+
+
+def _sole_refresher(storage: Storage, timeout: float) -> Refresher:
+    """Become the only one who may refresh.
+
+    While an answer waits to be saved this very process holds that right, so it is saved
+    first; another thread may keep one while this one waits.
+    """
+    deadline = Deadline(timeout)
+    while True:
+        _unsaved.save(storage.location, deadline.remaining())
+        left = deadline.remaining()
+        try:
+            return storage.sole_refresher(min(left, LOOK))
+        except LockTimeoutError as error:
+            if left <= LOOK:
+                raise LockTimeoutError(error.path, error.holder, timeout) from None
 
 
 def failure_after(session: Session, now: float, error: ConfigError) -> RefreshFailure:
@@ -347,9 +367,24 @@ def _spend(
         saved = refresher.update(save, deadline.remaining())
     except StorageError as error:
         logger.warning("The new token is valid but could not be saved yet: %s", error)
-        _unsaved.keep(storage.location, Unsaved(refresher, save))
+        unsaved = Unsaved(refresher, save)
+        _unsaved.keep(storage.location, unsaved)
+        _require_login(storage, unsaved, current.login_id, doing)
         return same_login(save(current), current.login_id, doing)
     return same_login(saved, current.login_id, doing)
+
+
+def _require_login(
+    storage: Storage, unsaved: Unsaved, login_id: str, doing: str
+) -> None:
+    """Drop an answer whose login is over: who ended it may have come before it."""
+    try:
+        same_login(storage.read(), login_id, doing)
+    except (NotLoggedInError, LoginChangedError):
+        _unsaved.drop(storage.location, lambda found: found is unsaved)
+        raise
+    except StorageError:
+        pass  # the disk that refuses the answer may refuse that, too
 
 
 def _holds(session: Session, sent: Session) -> bool:

@@ -84,14 +84,15 @@ _SECONDS: Any = attrs.validators.and_(
 
 
 class _Call:
-    """One call of a method: its name, the binding it began with, its deadline."""
+    """One call of a method: its name, what it began with, its deadline."""
 
-    __slots__ = ("binding", "deadline", "doing", "login_id")
+    __slots__ = ("binding", "deadline", "doing", "login_id", "seen")
 
     def __init__(self, doing: str, binding: Binding, deadline: Deadline) -> None:
         self.doing = doing
         self.binding = binding
-        self.login_id = binding.login_id
+        self.seen = binding.snapshot
+        self.login_id = self.seen.login_id
         self.deadline = deadline
 
 
@@ -125,6 +126,7 @@ class ConfigStore(StoreView):
     )
     _directory: Optional[str] = attrs.field(default=None, init=False)
     _rebinding: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _showing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _plugins: Optional[PluginManager] = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -135,7 +137,7 @@ class ConfigStore(StoreView):
             self._directory = FileStorage(self._path).location
         _stores.add(self)
         try:
-            self.reload()
+            self._bind(self._read(Deadline(self._timeout)))
         except StorageError as error:
             self._binding = Binding(Snapshot(None, read_local_choice(), error))
 
@@ -148,7 +150,12 @@ class ConfigStore(StoreView):
             StorageError: It cannot be read; the snapshot stays.
         """
         with self._rebinding:
-            self._bind(self._read(Deadline(self._timeout)))
+            call = self._call("reload")
+            session = self._read(call.deadline)
+            if session is not None and session.login_id == call.login_id:
+                self._adopt(call, session)
+            else:
+                self._bind(session)
 
     def login(
         self,
@@ -383,8 +390,7 @@ class ConfigStore(StoreView):
             StorageError: The disk takes no commit; nothing was sent.
         """
         call = self._call("refresh_token")
-        held = call.binding.snapshot.session
-        self._renew(call, held or self._stored(call))
+        self._renew(call, call.seen.session or self._stored(call))
 
     def logout(self, show_browser: Optional[ShowBrowser] = None) -> None:
         """Remove the login, whatever its condition, and what was set aside of it.
@@ -410,8 +416,11 @@ class ConfigStore(StoreView):
         with self._rebinding:
             location = self._storage.location
             session = self._storage.update(change, deadline.remaining(), replace=True)
-            ended = _unsaved.seen(location, removed[0])
-            _unsaved.drop(location)
+            found = removed[0]
+            ended = _unsaved.seen(location, found)
+            _unsaved.drop(
+                location, lambda one: found is None or one.change(found) != found
+            )
             self._bind(session)
         if ended is None or ended.auth is None:
             return
@@ -450,7 +459,8 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         elif now >= fresh_until(session, now) and not is_pending(session, now):
             session = self._renew_early(call, session)
-        self._adopt(call, session)
+        else:
+            self._adopt(call, session)
         return str(session.token.access_token)
 
     @property
@@ -499,13 +509,40 @@ class ConfigStore(StoreView):
         self._binding = Binding(self._show(session))
 
     def _adopt(self, call: _Call, session: Optional[Session]) -> None:
-        call.binding.snapshot = self._show(session)
+        """Show what a call has found.
+
+        What it has found is shown once: by the next time it would be older than that.
+        If another thread has shown something since the call looked last, nobody knows
+        which of the two is newer, so it looks again. That nobody is logged in any more
+        is the last thing that a binding shows.
+        """
+        while not self._shows(call, self._show(session)):
+            assert session is not None  # which would have been shown
+            try:
+                newest = same_login(self._newest(), call.login_id, call.doing)
+            except ConfigError:
+                return  # what the other thread has shown is good enough
+            session = _with_failure_of(session, newest)
+
+    def _shows(self, call: _Call, snapshot: Snapshot) -> bool:
+        with self._showing:
+            seen, call.seen = call.seen, call.binding.snapshot
+            if seen is not call.seen and snapshot.session is not None:
+                return False
+            call.binding.snapshot = call.seen = snapshot
+            return True
 
     def _read(self, deadline: Deadline) -> Optional[Session]:
         location = self._storage.location
         with suppress(StorageError):  # it is used as if it were saved
             _unsaved.save(location, min(EARLY_TIMEOUT, deadline.remaining()))
-        return _unsaved.seen(location, self._storage.read())
+        return self._newest()
+
+    def _newest(self) -> Optional[Session]:
+        # Looked for first: once it is saved, it is on the disk that is read then.
+        unsaved = _unsaved.find(self._storage.location)
+        session = self._storage.read()
+        return session if unsaved is None else unsaved.change(session)
 
     @contextmanager
     def _noticing_logout(self, call: _Call) -> Iterator[None]:
@@ -640,7 +677,8 @@ class ConfigStore(StoreView):
                 change, deadline.remaining(), catalog=new.catalog, replace=replace
             )
             self._storage = storage
-            _unsaved.drop(storage.location)
+            # Not the answer to a refresh of the new login.
+            _unsaved.drop(storage.location, lambda one: one.change(saved) == saved)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:
@@ -703,10 +741,18 @@ class ConfigStore(StoreView):
             logger.warning("The token is still valid; refreshing it failed: %s", error)
             # In memory too: the disk may be what failed.
             failure = failure_after(session, self._clock(), error)
-            return attrs.evolve(session, refresh_failure=failure)
+            self._adopt(call, attrs.evolve(session, refresh_failure=failure))
+            return session
 
 
 Config = ConfigStore  # its name in the reference
+
+
+def _with_failure_of(session: Session, newest: Session) -> Session:
+    """Keep a failed refresh that the disk did not take, while its token is there."""
+    if newest.token != session.token or newest.refresh_failure is not None:
+        return newest
+    return attrs.evolve(newest, refresh_failure=session.refresh_failure)
 
 
 def _api_url(url: Union[str, URL, None]) -> str:
@@ -745,8 +791,9 @@ _stores: weakref.WeakSet[ConfigStore] = weakref.WeakSet()
 
 def _drop_inherited() -> None:
     for store in list(_stores):
-        # Who held it does not exist in a child.
+        # Who held them does not exist in a child.
         store._rebinding = threading.RLock()
+        store._showing = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_drop_inherited)

@@ -75,6 +75,11 @@ class Snapshot:
         """Tell whether the token may be used without a look at anything else."""
         return self.taken_at <= now < self.fresh_until
 
+    @property
+    def login_id(self) -> Optional[str]:
+        """The login, ``None`` for nobody's."""
+        return None if self.session is None else self.session.login_id
+
     def known(self, doing: str) -> Session:
         """Return the session, or raise what there is instead."""
         if self.session is None:
@@ -111,8 +116,7 @@ class Binding:
     @property
     def login_id(self) -> Optional[str]:
         """The login, ``None`` for nobody's."""
-        session = self.snapshot.session
-        return None if session is None else session.login_id
+        return self.snapshot.login_id
 
 
 class _Presets(Mapping[str, "Preset"]):

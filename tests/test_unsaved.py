@@ -72,3 +72,19 @@ def test_another_thread_was_faster() -> None:
     _unsaved.drop("here")
     _unsaved.drop("here")
     assert not following.refresher.held
+
+
+def test_dropped_by_two() -> None:
+    """An answer that two threads drop is dropped once, and not the one that came after."""
+    following = Unsaved(Refresher(), lambda session: session)
+
+    def is_over(found: Unsaved) -> bool:
+        _unsaved.drop("here")  # another thread is faster
+        _unsaved.keep("here", following)
+        return True
+
+    _unsaved.keep("here", Unsaved(Refresher(), lambda session: session))
+    _unsaved.drop("here", is_over)
+    assert following is _unsaved.find("here")
+    assert following.refresher.held
+    _unsaved.drop("here")

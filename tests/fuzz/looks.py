@@ -118,7 +118,7 @@ def use_session(session: Session) -> None:
     assert session == decode(encode_session(session))
     assert os.path.basename(session.catalog) == session.catalog  # names a file
     assert at(session, NOW) == at(session, NOW)
-    assert not math.isnan(fresh_until(session))
+    assert not math.isnan(fresh_until(session, NOW))
     is_spent(session)
     if session.refresh_sent is not None and session.refresh_sent.attempts < 2**62:
         again = attrs.evolve(
