@@ -141,7 +141,9 @@ def test_echo(tally: Tally, effort: Effort) -> None:
     """A server repeats access and refresh token in 31 writings, in bodies and headers of any status, in pieces too: no error, log, traceback with locals or pickle has any of it."""
     search = Search(ACCESS, REFRESH)
     cases = list(itertools.product(CALLS, STATUSES, PLACES, WRITINGS, HEADERS))
-    for call, status, place, writing, header in spread(cases, effort(400)):
+    cases = spread(cases, effort(400))
+    cases += [("refresh", one, "second token", "as it is", "") for one in STATUSES]
+    for call, status, place, writing, header in cases:
         said = WRITINGS[writing](REFRESH if call in SPENDING else ACCESS)
         lines = header.format("".join(said.split()))
         answer = http(body_of(place, said), status, lines)
