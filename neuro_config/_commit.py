@@ -24,7 +24,7 @@ from ._directory import (
     SESSION_LIMIT,
     Directory,
     catalog_name,
-    has_one_name,
+    open_sole,
 )
 from ._errors import StorageError, StorageWriteError
 from ._locks import Lock
@@ -317,13 +317,9 @@ def _write_session(storage: Directory, data: bytes, reserved: Optional[str]) -> 
 
 def _open_reserved(path: str) -> Optional[int]:
     """Open the reserve, unless an earlier update has used it up or it is not ours."""
-    # Without O_TRUNC: that would give the reserved space away.
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     with contextlib.suppress(OSError):
-        fd = os.open(path, flags)
-        if has_one_name(os.fstat(fd)):
-            return fd
-        os.close(fd)
+        # Without O_TRUNC: that would give the reserved space away.
+        return open_sole(path, os.O_WRONLY)
     return None
 
 

@@ -194,6 +194,31 @@ def has_one_name(found: os.stat_result) -> bool:
     return is_file and found.st_uid == os.geteuid()
 
 
+def open_sole(path: str, flags: int) -> int:
+    """Open a file of ours that no other name leads to, or make it.
+
+    Args:
+        path: The file; its last part is not followed if it is a link.
+        flags: ``os.O_RDONLY`` and its like, with ``os.O_CREAT`` to make it.
+
+    Returns:
+        The file descriptor.
+
+    Raises:
+        OSError: ``EPERM`` if something else is in its place.
+    """
+    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    fd = os.open(path, flags | safe, 0o600)
+    try:
+        # Only now: opened, nobody can put something else in its place.
+        if not has_one_name(os.fstat(fd)):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def catalog_name(digest: str) -> str:
     """Name the file of a catalog."""
     return f"catalog-{digest}.jsonl"

@@ -21,7 +21,7 @@ from typing import Any, Dict, Optional
 
 import filelock
 
-from ._directory import has_one_name
+from ._directory import has_one_name, open_sole
 from ._errors import LockTimeoutError, StorageWriteError, UnsafePathError
 from ._signals import deferred
 
@@ -189,13 +189,7 @@ def read_hint(directory: str, name: str) -> Dict[str, Any]:
 
 
 def _open_hint(directory: str, name: str, flags: int) -> int:
-    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    fd = os.open(os.path.join(directory, f"{name}.holder"), flags | safe, 0o600)
-    # Only now: opened, nobody can put something else in its place.
-    if not has_one_name(os.fstat(fd)):
-        os.close(fd)
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    return fd
+    return open_sole(os.path.join(directory, f"{name}.holder"), flags)
 
 
 def is_held(directory: str, name: str) -> bool:

@@ -16,7 +16,7 @@ from samples import (
     session,
 )
 
-from neuro_config._directory import SESSION, SESSION_LIMIT
+from neuro_config._directory import SESSION, SESSION_LIMIT, open_sole
 from neuro_config._errors import (
     DamagedFileError,
     NewerSchemaError,
@@ -367,3 +367,16 @@ def test_modes_do_not_depend_on_the_umask(own: int, others: int) -> None:
         assert 0o600 == stat.S_IMODE((folder / "a/b" / SESSION).stat().st_mode)
         assert 0o700 == stat.S_IMODE((folder / "a/b").stat().st_mode)
         assert 0o700 == stat.S_IMODE((folder / "a").stat().st_mode)
+
+
+def test_what_is_not_ours_is_not_left_open(tmp_path: Path) -> None:
+    """A file with a second name is refused, and its descriptor is closed."""
+    (tmp_path / "one").touch()
+    os.link(tmp_path / "one", tmp_path / "other")
+    free = os.open(tmp_path, os.O_RDONLY)
+    os.close(free)
+    with pytest.raises(PermissionError):
+        open_sole(str(tmp_path / "one"), os.O_RDONLY)
+    again = os.open(tmp_path, os.O_RDONLY)
+    os.close(again)
+    assert free == again
