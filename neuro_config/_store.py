@@ -278,7 +278,9 @@ class ConfigStore(StoreView):
     def fetch(self) -> None:
         """Ask the platform what there is, and store it.
 
-        The choice of cluster, org and project stays; who has none yet gets one.
+        The choice of cluster, org and project stays; who has none yet gets one. So does
+        the authorization server that the refresh token comes from, whatever other one
+        the platform names by now.
 
         Raises:
             NotLoggedInError: Nobody is logged in.
@@ -297,6 +299,7 @@ class ConfigStore(StoreView):
         session, config = self._ask(call, self._valid(call))
         data = encode(config, session.api_url)
         fetched = in_memory(data)
+        auth = _auth_to_keep(session, config.auth)
 
         def change(stored_now: Optional[Session]) -> Optional[Session]:
             # What was fetched is of the login that was asked for, whoever is bound now.
@@ -305,7 +308,7 @@ class ConfigStore(StoreView):
             if choice.cluster_name is None:
                 choice = first_choice(fetched)
             state = at(same, self._clock())
-            return stored(step(state, fetch, fetched.digest, config.auth, choice))
+            return stored(step(state, fetch, fetched.digest, auth, choice))
 
         saved = self._update(call, change, catalog=data)
         snapshot = call.binding.snapshot
@@ -753,6 +756,27 @@ def _with_failure_of(session: Session, newest: Session) -> Session:
     if newest.token != session.token or newest.refresh_failure is not None:
         return newest
     return attrs.evolve(newest, refresh_failure=session.refresh_failure)
+
+
+def _auth_to_keep(
+    session: Session, named: Optional[AuthConfig]
+) -> Optional[AuthConfig]:
+    """Let a refresh token go to no other server than the one that gave it."""
+    from ._guard import is_same_origin, shown
+    from ._refresh import logger
+
+    given_by = session.auth
+    if named is None or given_by is None or session.token.refresh_token is None:
+        return named
+    if is_same_origin(named.token_url, given_by.token_url):
+        return named
+    logger.warning(
+        "The platform names another authorization server, %s. This login goes on with "
+        "the one that it comes from, %s; a new login uses the new one.",
+        shown(named.token_url),
+        shown(given_by.token_url),
+    )
+    return given_by
 
 
 def _api_url(url: Union[str, URL, None]) -> str:

@@ -8,7 +8,7 @@ import threading
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import attrs
 import pytest
@@ -498,6 +498,57 @@ def test_fetch(platform: Platform, login: Login) -> None:
     store.fetch()
     assert ["default", "farm", "lab", "new"] == list(store.clusters)
     assert "farm" == store.cluster_name
+
+
+def moved(platform: Platform, other: Platform, store: ConfigStore) -> Dict[str, Any]:
+    """What the platform answers once its authorization server is another one."""
+    url = str(platform.url / "config")
+    answer = requests.get(url, auth=store.auth, proxies={"http": ""}, timeout=30)
+    token_url = str(other.url.origin() / "token")
+    return {**answer.json(), "token_url": token_url, "audience": "new"}
+
+
+def test_fetch_sends_no_refresh_token_elsewhere(
+    platform: Platform, login: Login, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A platform that names another token endpoint does not get the refresh token there."""
+    store = login()
+    before = store.token()
+    with Platform() as other:
+        platform.faults.config.answer(200, moved(platform, other, store))
+        store.fetch()
+        assert "names another authorization server" in caplog.text
+        store.refresh_token()
+        assert before != store.token()
+        assert 0 == other.count("token")
+
+
+def test_fetch_takes_over_the_rest_of_the_authorization(
+    platform: Platform, login: Login
+) -> None:
+    """Of the same authorization server, and without a refresh token, all is stored."""
+    store = login()
+    body = moved(platform, platform, store)
+    platform.faults.config.answer(200, body)
+    store.fetch()
+    assert "new" == audience_of(store)
+    with Platform() as other:
+        platform.faults.reset()
+        store.login_with_token(platform.issue_access_token(), url=platform.url)
+        body = moved(platform, other, store)
+        platform.faults.config.answer(200, body)
+        store.fetch()
+    state = store.state
+    assert isinstance(state, LoggedIn)
+    assert state.session.auth is not None
+    assert body["token_url"] == state.session.auth.token_url
+
+
+def audience_of(store: ConfigStore) -> Optional[str]:
+    state = store.state
+    assert isinstance(state, LoggedIn)
+    assert state.session.auth is not None
+    return state.session.auth.audience
 
 
 def test_fetch_without_change(login: Login) -> None:
