@@ -106,6 +106,7 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
     index = {
         "schema": SCHEMA,
         "size": offset,
+        "source": config.source,
         "admin_url": config.admin_url and str(config.admin_url),
         "vcluster_url": config.vcluster_url and str(config.vcluster_url),
         "origins": sorted(origins),
@@ -171,6 +172,27 @@ class Catalog:
         data = self._read(start, size)
         self._read = lambda offset, size: data[offset - start : offset - start + size]
         self._is_loaded = True
+
+    def whole(self) -> bytes:
+        """Return all of its bytes, proven.
+
+        Raises:
+            DamagedFileError: Any of them is not what was written.
+        """
+        index = self.index
+        data = self._read(0, self._start + index["size"])
+        copy = Catalog(
+            self.digest, lambda offset, size: data[offset : offset + size], self.path
+        )
+        for name in index["clusters"]:
+            copy.line(name)
+        return data
+
+    @property
+    def source(self) -> str:
+        """The answer that it was made of (``source_of``); empty where that is not known."""
+        source: str = self.index.get("source") or ""
+        return source
 
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:

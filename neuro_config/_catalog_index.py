@@ -103,6 +103,7 @@ def _are_clusters(value: Any) -> bool:
 _PROJECT = ("name", "role", "cluster_name")
 _FIELDS: Dict[str, Callable[[Any], bool]] = {
     "size": _is_size,
+    "source": _is_text_or_none,  # since version 0.2
     "origins": _are_texts,
     "admin_url": _is_text_or_none,
     "vcluster_url": _is_text_or_none,

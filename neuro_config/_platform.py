@@ -37,7 +37,7 @@ from ._guard import (
     words,
 )
 from ._http import Http
-from ._payload import ServerConfig, parse_config
+from ._payload import ServerConfig, parse_config, source_of
 from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
 
@@ -66,7 +66,12 @@ class PlatformClient:
         self._http = Http(http)
 
     def get_config(
-        self, api_url: str, token: Optional[str], deadline: Deadline
+        self,
+        api_url: str,
+        token: Optional[str],
+        deadline: Deadline,
+        *,
+        known: str = "",
     ) -> ServerConfig:
         """Ask the platform what there is.
 
@@ -74,6 +79,8 @@ class PlatformClient:
             api_url: The platform, ``https://.../api/v1``.
             token: Whose view; without one only the login's parameters come back.
             deadline: Of the whole call.
+            known: The ``source`` of an answer to a token that was accepted. If it comes
+                again it is not read: only its ``source`` and ``authorized`` are told.
 
         Returns:
             The answer, which may say ``authorized: false``.
@@ -87,6 +94,8 @@ class PlatformClient:
         status, body = self._http.request(
             "GET", url, deadline, CONFIG_LIMIT, authorization=authorization
         )
+        if known and status == 200 and source_of(body) == known:
+            return ServerConfig(authorized=True, source=known)
         url = shown(url)
         with contextlib.suppress(PlatformError):
             return parse_config(body, url=url, status=status)

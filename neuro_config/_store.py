@@ -296,8 +296,12 @@ class ConfigStore(StoreView):
         from ._choice import checked, effective, first_choice
 
         call = self._call("fetch")
-        session, config = self._ask(call, self._valid(call))
-        data = encode(config, session.api_url)
+        session = self._valid(call)
+        known, source = self._known(session)
+        session, config = self._ask(call, session, known=source)
+        # What comes again, as it mostly does, is neither read nor written again.
+        is_known = bool(source) and config.source == source
+        data = known if is_known else encode(config, session.api_url)
         fetched = in_memory(data)
         auth = _auth_to_keep(session, config.auth)
 
@@ -690,14 +694,23 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         return session
 
-    def _ask(self, call: _Call, session: Session) -> Tuple[Session, ServerConfig]:
+    def _known(self, session: Session) -> Tuple[bytes, str]:
+        """Return the stored catalog and what it was made of; nothing if it is damaged."""
+        with suppress(ConfigError):
+            catalog = self._open(session, "fetch")
+            return catalog.whole(), catalog.source
+        return b"", ""
+
+    def _ask(
+        self, call: _Call, session: Session, *, known: str
+    ) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
         from ._errors import TokenRefusedError
         from ._guard import shown
 
         client = self._client()
         config = client.get_config(
-            session.api_url, session.token.access_token, call.deadline
+            session.api_url, session.token.access_token, call.deadline, known=known
         )
         if config.authorized:
             return session, config
@@ -710,7 +723,7 @@ class ConfigStore(StoreView):
                 raise TokenRefusedError(shown(session.api_url))
             newest = self._renew(call, session)
         config = client.get_config(
-            newest.api_url, newest.token.access_token, call.deadline
+            newest.api_url, newest.token.access_token, call.deadline, known=known
         )
         if not config.authorized:
             raise TokenRefusedError(shown(session.api_url))

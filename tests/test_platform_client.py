@@ -354,6 +354,19 @@ def test_a_long_body(answer: Answer) -> None:
     assert (MalformedAnswerError, expected) == (type(error), str(error))
 
 
+def test_a_known_configuration_is_not_read() -> None:
+    """What comes again is told by its source alone; what is new is read."""
+    body = {"authorized": True, "clusters": [], "orgs": [{"name": "a", "role": "user"}]}
+    client = PlatformClient()
+    with Wire(http(body)) as wire:
+        first = client.get_config(wire.url, TOKEN, Deadline(5.0))
+        again = client.get_config(wire.url, TOKEN, Deadline(5.0), known=first.source)
+        other = client.get_config(wire.url, TOKEN, Deadline(5.0), known="0" * 64)
+    assert (1, 0, 1) == tuple(len(one.orgs) for one in (first, again, other))
+    assert first.source == again.source == other.source
+    assert again.authorized
+
+
 def test_a_long_configuration() -> None:
     """A configuration that unpacks to more than 64 MiB is refused."""
     bomb = gzip.compress(bytes((1 << 26) + 1), 1)

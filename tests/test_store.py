@@ -28,6 +28,7 @@ from neuro_config import (
     LoggedIn,
     LoggedOut,
     LoginChangedError,
+    MalformedAnswerError,
     MemoryStorage,
     NewerSchemaError,
     NoClusterError,
@@ -47,6 +48,8 @@ from neuro_config import (
     UnknownProjectError,
     UserConfigError,
 )
+from neuro_config._catalog import digest_of, encode
+from neuro_config._payload import parse_config, source_of
 from neuro_config._refresh import in_words
 from neuro_config.testing import ERAS, IDENTITY_CLAIMS, ClusterSpec, Platform
 
@@ -573,6 +576,29 @@ def test_fetch_without_chosen_cluster(platform: Platform, login: Login) -> None:
     assert "default" == store.cluster_name
     store.switch_cluster("farm")
     assert store.storage_url
+
+
+def test_fetch_reads_no_answer_twice(platform: Platform, login: Login) -> None:
+    """An answer that is known is not read again, unless its catalog is damaged."""
+    store = login()
+    storage = FileStorage(store.path)
+    answer = requests.get(str(platform.url / "config"), auth=store.auth, timeout=30)
+    config = parse_config(answer.content, url="")
+    body = "this is never read"
+    data = encode(
+        attrs.evolve(config, source=source_of(body.encode())), str(platform.url)
+    )
+    storage.update(
+        lambda old: old and attrs.evolve(old, catalog=digest_of(data)), 5, catalog=data
+    )
+    store.reload()
+    platform.faults.config.answer(200, body)
+    store.fetch()
+    assert {*store.clusters} == {cluster.name for cluster in CLUSTERS}
+    (file,) = store.path.glob(f"catalog-{digest_of(data)}*")
+    file.write_bytes(data[:-20] + b"x" * 20)
+    with pytest.raises(MalformedAnswerError):
+        store.fetch()
 
 
 def test_fetch_heals(login: Login) -> None:

@@ -148,7 +148,12 @@ class _Platform(PlatformClient):
     """A platform that accepts every token, for what is made of the answer."""
 
     def get_config(
-        self, api_url: str, token: Optional[str], deadline: Deadline
+        self,
+        api_url: str,
+        token: Optional[str],
+        deadline: Deadline,
+        *,
+        known: str = "",
     ) -> ServerConfig:
         require_secure(api_url)
         return parse_config(PAYLOAD, url=api_url)
