@@ -403,7 +403,7 @@ class AsyncStore:
         binding = store._binding
         snapshot = binding.snapshot
         now = store._clock()
-        if now < snapshot.fresh_until:
+        if snapshot.is_fresh(now):
             return snapshot.access_token
         # Whoever has a valid token does not wait for the one who refreshes it early.
         is_valid = isinstance(at(snapshot.session, now), LoggedIn)

@@ -105,6 +105,7 @@ class AuthorizationRequest:
             LoginDeniedError: The user cancelled, or may not log in.
             AuthError: The server says that something else is wrong.
             InsecureURLError: Another server than that of the token endpoint answers.
+            InvalidCodeError: The code is not of visible ASCII.
         """
         query = Secret(query)
         try:
@@ -118,6 +119,10 @@ class AuthorizationRequest:
             code, issuer = Secret(answer["code"]), answer.get("iss")
             del answer  # no traceback shows it
             self._require_issuer(issuer)
+            if not (code.isascii() and code.isprintable()):  # RFC 6749, A.11
+                raise InvalidCodeError(
+                    "The authorization server sent what is no code. Log in again."
+                )
             return self._fields_of(code)
         raise failure
 

@@ -37,6 +37,7 @@ from yarl import URL
 
 from ._deadline import Deadline
 from ._errors import CallbackPortError, LoginNotOfferedError, LoginTimeoutError
+from ._guard import is_loopback, scheme_and_host
 from ._pages import ANSWERED_ALREADY, INTERRUPTED, NOT_FOUND, NOT_THE_ANSWER, Page
 from ._session import Secret
 
@@ -208,6 +209,9 @@ class Listener:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = (
+        128  # of the base class's 5 a crowd leaves none for the browser
+    )
 
     def __init__(self, place: Place, handler: Type[BaseHTTPRequestHandler]) -> None:
         if ":" in place.host:
@@ -234,7 +238,10 @@ def _handler(page_for: PageFor, silence: float) -> Type[BaseHTTPRequestHandler]:
         sys_version = ""
 
         def do_GET(self) -> None:
-            page_for(Secret(self.path), self._send)
+            if all(map(_is_of_this_machine, self.headers.get_all("Host", []))):
+                page_for(Secret(self.path), self._send)
+            else:
+                self._send(NOT_FOUND)
 
         def _send(self, page: Page) -> None:
             body = page.render()
@@ -251,6 +258,11 @@ def _handler(page_for: PageFor, silence: float) -> Type[BaseHTTPRequestHandler]:
             pass  # the base class would print the code
 
     return Handler
+
+
+def _is_of_this_machine(host: str) -> bool:
+    # A page of somebody's may make its own name lead here (DNS rebinding).
+    return is_loopback(scheme_and_host(f"http://{host}")[1])
 
 
 def _bound(

@@ -27,6 +27,7 @@ from typing import (
 
 import attrs
 
+from ._catalog_index import SCHEMA, SIZE_LIMIT, BadIndex, NewerIndex, parse_index
 from ._errors import (
     DamagedFileError,
     MalformedAnswerError,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ._payload import ServerConfig
     from ._values import Cluster, Org, Project
 
-SCHEMA = 1
 FIRST_READ = 1 << 16  # bytes
 INDEX_LIMIT = 1 << 26  # bytes
 
@@ -77,7 +77,7 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
 
     Raises:
         MalformedAnswerError: A field that this version does not know is nested too
-            deeply to be written.
+            deeply to be written, or all of it is too much.
     """
     from ._wire import parse_cluster_orgs
 
@@ -106,6 +106,7 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
     index = {
         "schema": SCHEMA,
         "size": offset,
+        "source": config.source,
         "admin_url": config.admin_url and str(config.admin_url),
         "vcluster_url": config.vcluster_url and str(config.vcluster_url),
         "origins": sorted(origins),
@@ -113,7 +114,10 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
         "projects": [_project_json(project) for project in config.projects],
         "clusters": clusters,
     }
-    return b"".join([_line(index), *lines])
+    first = _line(index)
+    if len(first) > INDEX_LIMIT or offset > SIZE_LIMIT:
+        raise MalformedAnswerError(api_url, "is more than can be stored.")
+    return b"".join([first, *lines])
 
 
 def digest_of(catalog: bytes) -> str:
@@ -168,6 +172,27 @@ class Catalog:
         data = self._read(start, size)
         self._read = lambda offset, size: data[offset - start : offset - start + size]
         self._is_loaded = True
+
+    def whole(self) -> bytes:
+        """Return all of its bytes, proven.
+
+        Raises:
+            DamagedFileError: Any of them is not what was written.
+        """
+        index = self.index
+        data = self._read(0, self._start + index["size"])
+        copy = Catalog(
+            self.digest, lambda offset, size: data[offset : offset + size], self.path
+        )
+        for name in index["clusters"]:
+            copy.line(name)
+        return data
+
+    @property
+    def source(self) -> str:
+        """The answer that it was made of (``source_of``); empty where that is not known."""
+        source: str = self.index.get("source") or ""
+        return source
 
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:
@@ -232,13 +257,13 @@ class Catalog:
 
             line = self.line(name)
             try:
-                self._parsed[name] = parse_cluster(parse_json(line))
+                cluster = parse_cluster(parse_json(line))
+                if cluster.name != name:
+                    raise Malformed("name", "another one than in line 1")
             except Malformed as error:
                 # Another version of the library, or of Python, took it for good.
-                raise DamagedFileError(
-                    self.path,
-                    f"cluster {name!r} cannot be read here: {error}. Call fetch().",
-                ) from None
+                raise self._unreadable(f"cluster {name!r}", f": {error}") from None
+            self._parsed[name] = cluster
         return self._parsed[name]
 
     @property
@@ -261,15 +286,14 @@ class Catalog:
             line = self._read_line()
             if hashlib.sha256(line).hexdigest() != self.digest:
                 raise self._damaged("line 1")
-            index = json.loads(line)
-            if index["schema"] > SCHEMA:
-                raise NewerSchemaError(
-                    self.path,
-                    f"has schema {index['schema']}, this version reads up to {SCHEMA}. "
-                    "Update neuro_config here, or call fetch().",
-                )
+            try:
+                self._index = parse_index(line)
+            except BadIndex as error:
+                raise self._unreadable(f"line 1: {error}") from None
+            except NewerIndex as error:
+                advice = "Update neuro_config here, or call fetch()."
+                raise NewerSchemaError(self.path, f"{error}. {advice}") from None
             self._start = len(line)
-            self._index = index
         return self._index
 
     def _read_line(self) -> bytes:
@@ -291,11 +315,20 @@ class Catalog:
             self.path, f"{what} is not what was written. Call fetch() to mend it."
         )
 
-    def _url(self, key: str) -> Optional[URL]:
-        from yarl import URL
+    def _unreadable(self, what: str, why: str = "") -> DamagedFileError:
+        return DamagedFileError(
+            self.path, f"{what} cannot be read here{why}. Call fetch()."
+        )
 
-        value = self.index[key]
-        return None if value is None else URL(value)
+    def _url(self, key: str) -> Optional[URL]:
+        from ._convert import Malformed, url
+
+        value = self.index.get(key)
+        try:
+            found: Optional[URL] = None if value is None else url(value)
+        except Malformed:
+            raise self._unreadable(f"line 1: {key}") from None
+        return found
 
 
 class _Clusters(Mapping[str, "Cluster"]):

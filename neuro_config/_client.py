@@ -198,8 +198,7 @@ def login_with_token(
     Raises:
         ConfigError: As ``ConfigStore.login_with_token``.
     """
-    if isinstance(token, str):
-        token = Secret(token)  # no traceback shows it
+    token = Secret(token if isinstance(token, str) else "")  # no traceback shows it
     ConfigStore(path).login_with_token(token, url=url)
 
 

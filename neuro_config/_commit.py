@@ -13,13 +13,14 @@ written over it in place.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from ._catalog import digest_of
-from ._directory import SESSION, Directory, catalog_name
+from ._directory import SESSION, Directory, catalog_name, open_sole
 from ._errors import StorageError
 from ._locks import Lock
 from ._session import Session
@@ -29,6 +30,9 @@ RESERVE = 1 << 16  # bytes; an answer is some 3 KB
 KEEP_CATALOG = 24 * 3600.0  # seconds since a session named it last
 
 LOCKS = ("commit", "refresh")
+
+# One can write what one cannot read; not every file system can be told to.
+_NOTHING_TO_FORCE = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
 
 _CORRUPT = f"{SESSION}.corrupt-"
 _COMMIT_LEFTOVER = "commit-"
@@ -117,9 +121,11 @@ class FileRefresher:
 
     def release(self) -> None:
         """Remove what is left of the reserve and let the next one in."""
-        if self._reserved is not None and self.held:
-            _discard(self._reserved)
-        self._lock.release()
+        try:
+            if self._reserved is not None and self.held:
+                _discard(self._reserved)
+        finally:
+            self._lock.release()
 
 
 class _Found(NamedTuple):
@@ -137,15 +143,26 @@ def _typed(storage: Directory) -> Iterator[None]:
 
 
 def make_directory(path: str) -> None:
-    """Make a directory and what is missing above it, for its owner alone."""
+    """Make a directory and what is missing above it, for its owner alone.
+
+    Whoever puts the first file into it calls ``force_entry`` before.
+    """
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
         make_directory(parent)
+    force_entry(parent)
     with contextlib.suppress(FileExistsError):  # another process was faster
         os.mkdir(path, 0o700)
         os.chmod(path, 0o700)  # whatever the umask took away
-    with contextlib.suppress(PermissionError):  # one can write what one cannot read
-        _sync(parent)
+
+
+def force_entry(directory: str) -> None:
+    """See to it that a directory itself is on the disk, whoever made it and died."""
+    try:
+        _sync(os.path.dirname(directory))
+    except OSError as error:
+        if error.errno not in _NOTHING_TO_FORCE:
+            raise
 
 
 def _read(storage: Directory, replace: bool) -> _Found:
@@ -180,6 +197,8 @@ def _commit(
         if new == old.session and not old.damaged:
             _sync(storage.location)  # who wrote it may have died before
         else:
+            if old.data is None and not old.damaged:  # the first login in it
+                force_entry(storage.location)
             _note_last_use(storage, old.session, new)
             _replace(storage, old, data, reserved)
     except BaseException:
@@ -257,6 +276,7 @@ def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
     digest = digest_of(catalog)
     with contextlib.suppress(StorageError):
         if catalog == storage.read_catalog(digest, 0, len(catalog) + 1):
+            _sync(storage.location)  # who wrote it may have died before
             return None
     path = storage.file(catalog_name(digest))
     is_new = not os.path.lexists(path)
@@ -272,13 +292,19 @@ def _write_catalog(storage: Directory, catalog: bytes) -> Optional[str]:
 
 
 def _write_session(storage: Directory, data: bytes, reserved: Optional[str]) -> str:
-    if reserved is not None:
-        with contextlib.suppress(FileNotFoundError):  # used up by an earlier update
-            # Without O_TRUNC: that would give the reserved space away.
-            fd = os.open(reserved, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            _write_durably(fd, data)
-            return reserved
-    return _write_new(storage, _COMMIT_LEFTOVER, data)
+    fd = None if reserved is None else _open_reserved(reserved)
+    if reserved is None or fd is None:
+        return _write_new(storage, _COMMIT_LEFTOVER, data)
+    _write_durably(fd, data)
+    return reserved
+
+
+def _open_reserved(path: str) -> Optional[int]:
+    """Open the reserve, unless an earlier update has used it up or it is not ours."""
+    with contextlib.suppress(OSError):
+        # Without O_TRUNC: that would give the reserved space away.
+        return open_sole(path, os.O_WRONLY)
+    return None
 
 
 def _write_to(storage: Directory, path: str, data: bytes) -> None:
@@ -328,7 +354,7 @@ def _note_last_use(
 ) -> None:
     if old is not None and (new is None or new.catalog != old.catalog):
         with contextlib.suppress(OSError):
-            os.utime(storage.file(catalog_name(old.catalog)))
+            os.utime(storage.file(catalog_name(old.catalog)), follow_symlinks=False)
 
 
 def is_ours(name: str) -> bool:
@@ -416,9 +442,13 @@ def _clean_up(storage: Directory, named: Collection[str]) -> None:
     """Remove catalogs out of use and files of writers that died; both are harmless."""
     with contextlib.suppress(OSError):
         _remove(storage, _COMMIT_LEFTOVER)
-        for name in os.listdir(storage.location):
-            if _is_out_of_use(storage, name, named, time.time()):
-                os.unlink(storage.file(name))
+        for name in _files_in(storage):
+            now, path = time.time(), storage.file(name)
+            if _is_out_of_use(storage, name, named, now):
+                os.unlink(path)
+            elif name.startswith("catalog-") and os.lstat(path).st_mtime > now:
+                # By a clock that was ahead: its day begins now.
+                os.utime(path, follow_symlinks=False)
 
 
 def _is_out_of_use(
@@ -430,10 +460,18 @@ def _is_out_of_use(
 
 
 def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
-    for name in os.listdir(storage.location):
+    for name in _files_in(storage):
         path = storage.file(name)
         if name.startswith(prefix) and is_ours(name) and path != keep:
             _unlink(path)
+
+
+def _files_in(storage: Directory) -> List[str]:
+    """List what is no directory: none is ours, and it would only stop the removal."""
+    with os.scandir(storage.location) as entries:
+        return [
+            entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _unlink(path: str) -> None:

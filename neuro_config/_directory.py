@@ -22,7 +22,7 @@ from ._errors import (
     UnsafePathError,
     UnsupportedSystemError,
 )
-from ._session import Session
+from ._session import SecretBytes, Session
 from ._storage import READ_TIMEOUT, SESSION_LIMIT, Clock, parse
 
 SESSION = "session.toml"
@@ -91,7 +91,8 @@ class Directory:
 
     def read_bytes(self) -> Optional[bytes]:
         """Return the bytes of the stored login, ``None`` where there is no file."""
-        return self._read(SESSION, 0, SESSION_LIMIT + 1)
+        data = self._read(SESSION, 0, SESSION_LIMIT + 1)
+        return None if data is None else SecretBytes(data)
 
     def parse(self, data: bytes) -> Session:
         """Read a login from the bytes of its file.
@@ -115,7 +116,8 @@ class Directory:
             UnsafePathError: Others can write it, or somebody else owns it.
         """
         try:
-            found = os.stat(self.location)
+            # It was resolved once: a link there has come since, and leads elsewhere.
+            found = os.lstat(self.location)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -177,6 +179,37 @@ class Directory:
             return None
         except OSError as error:
             raise self.read_error(error, name) from error
+
+
+def has_one_name(found: os.stat_result) -> bool:
+    """Tell whether something is a file of ours that no other name leads to."""
+    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return is_file and found.st_uid == os.geteuid()
+
+
+def open_sole(path: str, flags: int) -> int:
+    """Open a file of ours that no other name leads to, or make it.
+
+    Args:
+        path: The file; its last part is not followed if it is a link.
+        flags: ``os.O_RDONLY`` and its like, with ``os.O_CREAT`` to make it.
+
+    Returns:
+        The file descriptor.
+
+    Raises:
+        OSError: ``EPERM`` if something else is in its place.
+    """
+    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    fd = os.open(path, flags | safe, 0o600)
+    try:
+        # Only now: opened, nobody can put something else in its place.
+        if not has_one_name(os.fstat(fd)):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def catalog_name(digest: str) -> str:

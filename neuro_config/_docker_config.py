@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ._edit import edit
-from ._errors import UserConfigError
+from ._errors import ConfigError, UserConfigError, bare
+from ._user_config import MAX_DEPTH, is_deeper
 
 HELPER = "neuro-config"  # what docker calls it; the program's name has a prefix
 
@@ -67,7 +69,7 @@ def uninstall(path: str) -> Tuple[str, ...]:
 
     def change(helpers: Dict[str, Any]) -> Dict[str, Any]:
         removed[:] = [host for host, helper in helpers.items() if helper == HELPER]
-        return {host: helpers[host] for host in helpers if host not in removed}
+        return {host: one for host, one in helpers.items() if one != HELPER}
 
     _edit_helpers(path, change)
     return tuple(removed)
@@ -81,6 +83,9 @@ def _edit_helpers(
         helpers = config.get("credHelpers", {})
         if not isinstance(helpers, dict):
             raise UserConfigError(path, "must be an object.", "credHelpers")
+        if not all(type(helper) in (str, type(None)) for helper in helpers.values()):
+            reason = "must name a helper for each registry. Mend it first."
+            raise UserConfigError(path, reason, "credHelpers")
         changed = change(helpers)
         if changed == helpers:
             return old
@@ -90,12 +95,18 @@ def _edit_helpers(
         # As docker itself writes it.
         return json.dumps(config, indent="\t").encode()
 
-    edit(path, edited)
+    try:
+        edit(path, edited)
+    except ConfigError as error:
+        failure = bare(error)  # its frames hold the passwords that docker keeps there
+    else:
+        return
+    raise failure
 
 
 def _parse(path: str, data: bytes) -> Dict[str, Any]:
     try:
-        config = json.loads(data.decode(), parse_constant=_refuse)
+        config = json.loads(data.decode(), parse_constant=_finite, parse_float=_finite)
     except UnicodeDecodeError:
         raise UserConfigError(path, "is not UTF-8. Mend it first.") from None
     except json.JSONDecodeError as error:
@@ -106,8 +117,14 @@ def _parse(path: str, data: bytes) -> Dict[str, Any]:
         raise UserConfigError(path, "is not JSON. Mend it first.") from None
     if not isinstance(config, dict):
         raise UserConfigError(path, "is no JSON object. Mend it first.")
+    # What some versions of Python read is deeper than what they write.
+    if is_deeper(config, MAX_DEPTH):
+        raise UserConfigError(path, "is nested too deeply to be changed.")
     return config
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN, which docker cannot read
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isfinite(number):
+        return number
+    raise ValueError(text)  # NaN, 1e999: written again, docker could not read it

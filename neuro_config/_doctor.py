@@ -34,7 +34,7 @@ import attrs
 
 from ._catalog import Catalog
 from ._commit import LOCKS, is_ours, leftovers, remove_leftovers
-from ._directory import SESSION, Directory, catalog_name
+from ._directory import SESSION, Directory, catalog_name, has_one_name
 from ._edit import is_leftover
 from ._errors import (
     ConfigError,
@@ -42,6 +42,7 @@ from ._errors import (
     NetworkError,
     StorageError,
     StorageUnavailableError,
+    UnsafePathError,
     UserConfigError,
 )
 from ._local import StrPath, find_local_file, read_toml
@@ -359,6 +360,9 @@ def _is_known(name: str) -> bool:
 
 
 def _make_private(path: str, mode: int) -> str:
+    found = os.lstat(path)  # once more: time has passed since it was examined
+    if not (stat.S_ISDIR(found.st_mode) or has_one_name(found)):
+        raise UnsafePathError(path, "is something else by now. Look at it.")
     os.chmod(path, mode)
     return f"The mode is {mode:04o} now."
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from typing import Callable, Iterator, Optional
 
-from ._commit import make_directory
+from ._commit import force_entry, make_directory
 from ._directory import ADVICE
 from ._errors import LockTimeoutError, StorageWriteError
 from ._local import read_file
@@ -62,6 +62,8 @@ def edit(path: str, change: Change, *, timeout: float = TIMEOUT) -> bool:
             if new is None or new == old:
                 return False
             _require_replaceable(path, target)
+            if old is None:
+                force_entry(folder)
             _replace(target, new)
             return True
     except OSError as error:

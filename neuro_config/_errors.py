@@ -61,11 +61,19 @@ file or name, and what to do next. No error holds a secret.
 from __future__ import annotations
 
 from errno import EACCES, EPERM, EROFS
-from typing import Iterable, Optional, Tuple
+from typing import Iterable, Optional, Tuple, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class ConfigError(RuntimeError):
     """Base of everything that this library raises."""
+
+
+def bare(error: E) -> E:
+    """Return an error without the frames that it comes from, which may hold secrets."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 # ---------------------------------------------------------------- the state

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import html
 import ipaddress
 import json
-from typing import Optional, Tuple
-from urllib.parse import quote
+import re
+from typing import Iterator, Match, Optional, Set, Tuple
+from urllib.parse import quote, unquote
 
 from urllib3.util import parse_url
 
@@ -15,6 +18,14 @@ from ._session import Secret
 
 _PORTS = {"http": 80, "https": 443}
 TOKEN_LIMIT = 1 << 18  # bytes
+QUOTED = 4096  # characters of what somebody says; more is not looked at
+
+_BLOT = "***"
+_PIECE = 16  # letters and digits in a row, by which a secret is known
+_LEAST = 6  # of one that is short
+_LAYERS = 3  # of escapes around each other
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|\\[nrtfvb]")
+_NO_LETTER = re.compile(r"[\W_]+")
 
 
 def require_secure(url: str) -> bool:
@@ -131,6 +142,16 @@ def is_token(text: object) -> bool:
 
 
 def without(text: str, *secrets: str) -> str:
+    """Return a text with secrets blotted out.
+
+    Where one is left in another writing, or a piece of it, nothing of the text is.
+    """
+    said = blotted(text[:QUOTED], *secrets)
+    is_told = any(_tells(said, secret) for secret in filter(None, secrets))
+    return _BLOT if is_told else said
+
+
+def blotted(text: str, *secrets: str) -> str:
     """Return a text with secrets blotted out, as they are and as URLs and JSON do."""
     for secret in filter(None, secrets):
         for form in (
@@ -139,8 +160,50 @@ def without(text: str, *secrets: str) -> str:
             json.dumps(secret)[1:-1],
             secret.replace("/", "\\/"),
         ):
-            text = text.replace(form, "***")
+            text = text.replace(form, _BLOT)
     return text
+
+
+def _tells(text: str, secret: str) -> bool:
+    letters = len(_NO_LETTER.sub("", secret))
+    size = min(_PIECE, max(_LEAST, letters // 2))
+    told = _pieces_of(text, size)
+    return any(
+        not told.isdisjoint(_pieces_of(writing, size)) for writing in _writings(secret)
+    )
+
+
+def _pieces_of(text: str, size: int) -> Set[str]:
+    """Read a text in all ways, and give all pieces of a size, which overlap."""
+    return {
+        reading[start : start + size]
+        for reading in _readings(text)
+        for start in range(len(reading) - size + 1)
+    }
+
+
+def _writings(secret: str) -> Iterator[str]:
+    """Write a secret in the ways of which no letter stays what it is."""
+    data = secret.encode()
+    yield secret
+    yield data.hex()
+    for shift in range(3):  # of three bytes base64 makes one piece
+        # Its ends depend on what stands beside it.
+        yield base64.b64encode(bytes(shift) + data).decode()[4:-4]
+
+
+def _readings(text: str) -> Set[str]:
+    """Undo what escapes letters, and leave only letters and digits, in one case."""
+    readings = [text]
+    for _ in range(_LAYERS):
+        text = html.unescape(unquote(_ESCAPED.sub(_letter, text)))
+        readings.append(text)
+    return {_NO_LETTER.sub("", reading).casefold() for reading in readings}
+
+
+def _letter(escaped: Match[str]) -> str:
+    number = escaped.group(1) or escaped.group(2)
+    return chr(int(number, 16)) if number else ""  # a line end and its like
 
 
 def words(text: str) -> str:

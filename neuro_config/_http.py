@@ -135,6 +135,7 @@ class Http:
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             # An auth even without a token: else requests takes one from ~/.netrc.
             request.headers.pop("Authorization", None)
+            request.hooks["response"].append(_without_location)
             if authorization is not None:
                 request.headers["Authorization"] = authorization
             return request
@@ -166,6 +167,9 @@ class Http:
                 is_unsent = None if form is None else form.withdraw()
                 outcome = _translated(error, url, deadline, is_unsent=is_unsent)
                 is_passing = _is_passing(error) and is_unsent is not False
+            except MalformedAnswerError as error:
+                # Made anew: the frames of the old one hold the body.
+                outcome, is_passing = MalformedAnswerError(*error.args), False
             finally:
                 if form is not None:
                     form.withdraw()  # the thread may live on after Ctrl-C
@@ -189,6 +193,15 @@ class Http:
             self._http.close()
             _users[self._http] = pid
         yield self._http
+
+
+def _without_location(answer: requests.Response, **options: Any) -> requests.Response:
+    """Keep requests from preparing for a redirect, even for one that is not followed.
+
+    It would read the whole body for that, however long, and trip over a broken URL.
+    """
+    answer.headers.pop("Location", None)
+    return answer
 
 
 # The process that last used a session of a caller's.
@@ -280,9 +293,12 @@ def _body(answer: requests.Response, limit: int, deadline: Deadline) -> bytes:
     if coding not in ("identity", "gzip"):
         raise unusable("has a Content-Encoding that was not asked for.")
     unzip = zlib.decompressobj(31) if coding == "gzip" else None
+    # Not whole pieces: read takes a chunk that says its size is -1 for one without an
+    # end, and waits for a slow piece beyond the deadline. An older urllib3 has no other.
+    read = getattr(answer.raw, "read1", answer.raw.read)
     body, late = bytearray(), 0
     while unzip is None or not unzip.eof:
-        piece = answer.raw.read(PIECE, decode_content=False)
+        piece = read(PIECE, decode_content=False)
         if not piece:
             break
         if unzip is not None:
@@ -349,7 +365,9 @@ def _translated(
 
 
 def _is_before_sending(error: BaseException, causes: List[BaseException]) -> bool:
-    # A ValueError is about the URL or a header.
+    if any(isinstance(cause, urllib3.exceptions.InvalidHeader) for cause in causes):
+        return False  # of the answer
+    # Any other ValueError is about the URL or a header of ours.
     return isinstance(error, (ValueError, *_UNFIT)) or any(
         isinstance(cause, urllib3.exceptions.ConnectTimeoutError) for cause in causes
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
 import attrs
 import tomli
 
+from . import _toml
 from ._errors import ProjectRootNotFoundError, UserConfigError
 from ._session import Choice
 
@@ -230,7 +231,7 @@ def parse_toml(path: str, data: bytes) -> Dict[str, Any]:
             path, "begins with a byte order mark (BOM). Save it as UTF-8 without one."
         )
     try:
-        return tomli.loads(data.decode())
+        return _toml.loads(data.decode())
     except UnicodeDecodeError as error:
         place = _end(data[: error.start].decode())
         reason = f"is not UTF-8 at {place}. Save it as UTF-8."

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import threading
 import time
 import weakref
@@ -22,7 +21,9 @@ from typing import Any, Dict, Optional
 
 import filelock
 
+from ._directory import has_one_name, open_sole
 from ._errors import LockTimeoutError, StorageWriteError, UnsafePathError
+from ._signals import deferred
 
 POLL = 0.005  # seconds between two tries
 
@@ -53,13 +54,17 @@ class Lock:
         os.stat(directory)  # filelock of Python 3.8 and 3.9 would make it
         self._lock = _file_lock(path)
         end = time.monotonic() + timeout
-        while not self._take(path):
-            left = end - time.monotonic()
-            if left <= 0:
-                holder = describe_holder(directory, name)
-                raise LockTimeoutError(path, holder, max(timeout, 0.0))
-            time.sleep(min(POLL, left))
-        _write_hint(directory, name)
+        try:
+            while not self._take(path):
+                left = end - time.monotonic()
+                if left <= 0:
+                    holder = describe_holder(directory, name)
+                    raise LockTimeoutError(path, holder, max(timeout, 0.0))
+                time.sleep(min(POLL, left))
+            _write_hint(directory, name)
+        except BaseException:
+            self.release()  # nobody else will: the caller has no lock to release
+            raise
 
     @property
     def held(self) -> bool:
@@ -68,12 +73,17 @@ class Lock:
 
     def release(self) -> None:
         """Let the next one in; again is harmless."""
-        with _forking, contextlib.suppress(OSError):  # it ends with the file anyhow
+        with deferred(), _forking:  # an interrupt must not keep the file open
             _held.discard(self._lock)
-            self._lock.release()
+            fd = self._lock._context.lock_file_fd
+            try:
+                self._lock.release()
+            except OSError:
+                # The lock ends with the file, which version 3 of filelock leaves open.
+                _close_lock(fd, self._lock.lock_file)
 
     def _take(self, path: str) -> bool:
-        with _forking:
+        with deferred(), _forking:  # an interrupt would lose the open file
             _require_ours(path)
             try:
                 self._lock.acquire(timeout=0)
@@ -91,6 +101,13 @@ class Lock:
             return True
         self.release()
         return False
+
+
+def _close_lock(fd: Optional[int], path: str) -> None:
+    """Close a lock file, unless it is closed or its number is another file's by now."""
+    with contextlib.suppress(OSError):
+        if fd is not None and os.path.samestat(os.fstat(fd), os.stat(path)):
+            os.close(fd)
 
 
 def _drop_inherited() -> None:
@@ -125,8 +142,7 @@ def _require_ours(path: str) -> None:
         found = os.lstat(path)
     except FileNotFoundError:
         return
-    is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-    if not is_file or found.st_uid != os.geteuid():
+    if not has_one_name(found):
         raise UnsafePathError(
             path,
             "is a link, or else no file of yours, and is not written to. Remove it.",
@@ -149,12 +165,11 @@ def _write_hint(directory: str, name: str) -> None:
         "started": process_start(pid),
         "since": time.time(),
     }
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    safe = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with contextlib.suppress(OSError):  # a hint: a full disk shows soon enough
-        fd = os.open(os.path.join(directory, f"{name}.holder"), flags | safe, 0o600)
+        fd = _open_hint(directory, name, os.O_WRONLY | os.O_CREAT)
         try:
             os.fchmod(fd, 0o600)  # whatever the umask took away
+            os.ftruncate(fd, 0)
             os.write(fd, json.dumps(hint).encode())
         finally:
             os.close(fd)
@@ -162,9 +177,8 @@ def _write_hint(directory: str, name: str) -> None:
 
 def read_hint(directory: str, name: str) -> Dict[str, Any]:
     """Read who took the lock last; empty where that is not known."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        fd = os.open(os.path.join(directory, f"{name}.holder"), flags)
+        fd = _open_hint(directory, name, os.O_RDONLY)
         try:
             hint = json.loads(os.read(fd, 512))
         finally:
@@ -172,6 +186,10 @@ def read_hint(directory: str, name: str) -> Dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return hint if isinstance(hint, dict) else {}
+
+
+def _open_hint(directory: str, name: str, flags: int) -> int:
+    return open_sole(os.path.join(directory, f"{name}.holder"), flags)
 
 
 def is_held(directory: str, name: str) -> bool:

@@ -91,8 +91,12 @@ def headless(
         )
     require_secure(auth.headless_callback_url)
     request = AuthorizationRequest(auth, auth.headless_callback_url)
-    url = URL(request.authorization_url, encoded=True)
-    redeem(request.token_request_of_pasted(get_auth_code(url)))
+    # Not in a variable of this frame: the URL holds the state.
+    redeem(
+        request.token_request_of_pasted(
+            get_auth_code(URL(request.authorization_url, encoded=True))
+        )
+    )
 
 
 def required(auth: Optional[AuthConfig], api_url: str) -> AuthConfig:

@@ -124,6 +124,9 @@ class NewLogins:
         config = self._client.get_config(api_url, token.access_token, deadline)
         if not config.authorized:
             raise TokenRefusedError(shown(api_url), "check the token and the URL")
+        if token.expires_at is not None and token.expires_at <= self._clock():
+            # The platform takes it: so it is this clock that is wrong.
+            token = attrs.evolve(token, expires_at=None)
         return _made(config, token, api_url, choose)
 
 

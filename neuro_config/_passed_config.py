@@ -75,8 +75,10 @@ def decode(config_data: Optional[str], environ: Mapping[str, str]) -> PassedConf
     if not isinstance(fields, dict):
         del fields
         raise PassedConfigError(f"{where} is not base64 of a JSON object.")
-    if isinstance(fields.get("token"), str):
-        fields["token"] = Secret(fields["token"])
+    token = fields.pop("token", None)
+    if isinstance(token, str):
+        fields["token"] = Secret(token)
+    del token
     return PassedConfig(
         token=_text(fields, "token", where),
         cluster=_text(fields, "cluster", where),

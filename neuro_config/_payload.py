@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Dict, Mapping, Optional, Tuple, cast
 
 import attrs
@@ -24,6 +25,7 @@ from ._convert import (
 from ._errors import MalformedAnswerError, PlatformError
 from ._session import AuthConfig
 from ._values import Org, Project
+from ._version import __version__
 from ._wire import cluster, org, project
 
 # How much of what a server says goes into an error, in characters.
@@ -45,6 +47,7 @@ class ServerConfig:
         orgs: The user's orgs.
         projects: The user's projects, even in clusters that are not listed.
         clusters: The platform's own objects; ``parse_cluster`` reads each of them.
+        source: What ``source_of`` says of the answer.
     """
 
     authorized: bool
@@ -56,6 +59,7 @@ class ServerConfig:
     clusters: Tuple[Mapping[str, Any], ...] = attrs.field(
         default=(), hash=False, repr=lambda clusters: f"<{len(clusters)} objects>"
     )
+    source: str = attrs.field(default="", eq=False)
 
 
 _AUTH: Table = {
@@ -111,6 +115,18 @@ _config = object_of(
 )
 
 
+def source_of(body: bytes) -> str:
+    """Tell an answer, and the version that reads it, from all others.
+
+    Args:
+        body: The answer's body.
+
+    Returns:
+        SHA-256 in hex.
+    """
+    return hashlib.sha256(__version__.encode() + b"\n" + body).hexdigest()
+
+
 def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
     """Read the platform's answer to ``GET /config``.
 
@@ -134,7 +150,7 @@ def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
             config = _config(raw)
             if any(raw.get(name) is not None for name in _AUTH):
                 config = attrs.evolve(config, auth=_auth(raw))
-            return cast(ServerConfig, config)
+            return cast(ServerConfig, attrs.evolve(config, source=source_of(body)))
     except Malformed as error:
         if status == 200:
             raise MalformedAnswerError(url, error.reason, error.where, status) from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Dict, Iterable, Mapping, Optional
+import re
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import requests
 from urllib3.util import parse_url
@@ -21,10 +22,13 @@ from ._errors import (
     MalformedAnswerError,
     PlatformError,
     SessionEndedError,
+    bare,
 )
 from ._guard import (
+    QUOTED,
     TOKEN_LIMIT,
     bearer,
+    blotted,
     is_same_origin,
     require_secure,
     require_usable,
@@ -33,8 +37,8 @@ from ._guard import (
     words,
 )
 from ._http import Http
-from ._payload import ServerConfig, parse_config
-from ._session import AuthConfig, Secret
+from ._payload import ServerConfig, parse_config, source_of
+from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
 
 METADATA = "/.well-known/openid-configuration"
@@ -43,6 +47,9 @@ CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
 # Where the server says that it did not do what was asked, whatever the body says.
 _REFUSALS = range(300, 500)
 _REQUEST_TIMEOUT = 408
+
+_GRANT = re.compile(r"_token\W{0,3}\s*[:=]")
+_UNSAID = "it does not say why"
 
 # Of a form; what the server says about it may repeat them.
 _SECRETS = ("refresh_token", "code", "code_verifier")
@@ -59,7 +66,12 @@ class PlatformClient:
         self._http = Http(http)
 
     def get_config(
-        self, api_url: str, token: Optional[str], deadline: Deadline
+        self,
+        api_url: str,
+        token: Optional[str],
+        deadline: Deadline,
+        *,
+        known: str = "",
     ) -> ServerConfig:
         """Ask the platform what there is.
 
@@ -67,6 +79,8 @@ class PlatformClient:
             api_url: The platform, ``https://.../api/v1``.
             token: Whose view; without one only the login's parameters come back.
             deadline: Of the whole call.
+            known: The ``source`` of an answer to a token that was accepted. If it comes
+                again it is not read: only its ``source`` and ``authorized`` are told.
 
         Returns:
             The answer, which may say ``authorized: false``.
@@ -80,12 +94,18 @@ class PlatformClient:
         status, body = self._http.request(
             "GET", url, deadline, CONFIG_LIMIT, authorization=authorization
         )
+        if known and status == 200 and source_of(body) == known:
+            return ServerConfig(authorized=True, source=known)
         url = shown(url)
         with contextlib.suppress(PlatformError):
             return parse_config(body, url=url, status=status)
         # Once more for the error: it quotes the body, which may repeat the token.
-        said = without(body.decode(errors="replace"), token or "")
-        return parse_config(said.encode(), url=url, status=status)
+        said = SecretBytes(blotted(body.decode(errors="replace"), token or "").encode())
+        try:
+            return parse_config(said, url=url, status=status)
+        except PlatformError as error:
+            failure = _hushed(error, token or "")
+        raise failure
 
     def refresh(
         self, auth: AuthConfig, refresh_token: str, deadline: Deadline
@@ -232,7 +252,16 @@ def parse_token_answer(
         AuthError: A refusal, by OAuth's words or by the HTTP status.
         PlatformError: Anything else; the request may have been worked on.
     """
-    url = shown(url)
+    try:
+        return _parsed(shown(url), status, body, secrets)
+    except (AuthError, PlatformError) as error:
+        failure = bare(error)  # its frames know what the server said
+    raise failure
+
+
+def _parsed(
+    url: str, status: int, body: bytes, secrets: Iterable[str]
+) -> Dict[str, Any]:
     answer = _object_in(body)
     if status in _REFUSALS and status != _REQUEST_TIMEOUT:
         raise _refusal(status, answer or {}, body, secrets)
@@ -241,9 +270,6 @@ def parse_token_answer(
         raise PlatformError(url, f"answered {status}: {said}. Try again later.", status)
     if answer is None:
         raise MalformedAnswerError(url, "is no JSON object.", status=status)
-    for name, value in answer.items():
-        if isinstance(value, str):  # all but a few are tokens; no traceback shows them
-            answer[name] = Secret(value)
     require_usable(answer.get("access_token"), url, "access_token")
     if answer.get("refresh_token") in (None, ""):
         answer.pop("refresh_token", None)
@@ -254,10 +280,18 @@ def parse_token_answer(
 
 def _object_in(body: bytes) -> Optional[Dict[str, Any]]:
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_hidden)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _hidden(fields: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    # All but a few are tokens, and no traceback shows them.
+    return {
+        name: Secret(value) if isinstance(value, str) else value
+        for name, value in fields
+    }
 
 
 def _refusal(
@@ -274,6 +308,16 @@ def _refusal(
     return AuthError(f"http_{status}", f"{said}; try again later, or log in again")
 
 
+def _hushed(error: PlatformError, secret: str) -> PlatformError:
+    reason = without(error.reason, secret)
+    if isinstance(error, MalformedAnswerError):
+        where = without(error.where, secret)
+        return MalformedAnswerError(error.url, reason, where, error.status)
+    return PlatformError(error.url, reason, error.status)
+
+
 def _said(body: bytes, secrets: Iterable[str]) -> str:
-    text = without(body[:4096].decode(errors="replace"), *secrets)
-    return words(text).strip() or "it does not say why"
+    text = body[:QUOTED].decode(errors="replace")
+    if _GRANT.search(text):  # new tokens, whatever the status says
+        return _UNSAID
+    return words(without(text, *secrets)).strip() or _UNSAID

@@ -21,7 +21,10 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any, Callable, Mapping, Optional, Union
+
+import attrs
 
 from . import _unsaved
 from ._deadline import Deadline
@@ -32,7 +35,9 @@ from ._errors import (
     ConnectionFailedError,
     InsecureURLError,
     LockTimeoutError,
+    LoginChangedError,
     NetworkError,
+    NotLoggedInError,
     RefreshFailedError,
     RefreshPendingError,
     SessionEndedError,
@@ -49,6 +54,7 @@ from ._states import (
     fail_refresh,
     fresh_until,
     is_over,
+    is_pending,
     is_spent,
     mark_refresh,
     refresh,
@@ -63,9 +69,11 @@ FIRST_PAUSE = 60.0  # seconds after a failed refresh before the next early one
 LONGEST_PAUSE = 900.0  # seconds; it doubles up to this
 NETWORK = 0.8  # of the time that is left; the rest is for the commit
 RESCUE = 1.0  # seconds to save an answer, where a freeze has used up the deadline
-LOOK = 0.5  # seconds to wait for the right before one looks for the token
+LOOK = 0.5  # seconds to wait for the right before one looks for what others have got
 RESEND_PAUSE = 10.0  # seconds before a token that may be spent is sent once more
-LONGEST_LIFE = 1e9  # seconds; a longer life of a token is taken for a mistake
+SETTLE_TIMEOUT = 1.0  # seconds to wait for others before a stored answer is used
+# Seconds; a life of a token that is shorter or longer is taken for a mistake.
+SHORTEST_LIFE, LONGEST_LIFE = 0.1, 1e9
 
 logger = logging.getLogger("neuro_config")
 
@@ -107,16 +115,14 @@ def renew(
         NetworkError: It cannot be reached, or its answer is not known.
         StorageError: The disk does not take a commit; nothing was sent.
     """
-    started = clock()
-    # While an answer waits to be saved this very process holds the right to refresh.
-    _unsaved.save(storage.location, deadline.remaining())
+    before = storage.read(deadline.remaining())
     while True:
         taken = _refresher_or_token(storage, clock, held, doing, deadline, early)
         if isinstance(taken, Session):
             return taken
         try:
             return _renew_alone(
-                storage, client, clock, held, taken, started, doing, deadline, early
+                storage, client, clock, held, taken, before, doing, deadline, early
             )
         except _Overtaken:
             if early:
@@ -137,26 +143,30 @@ def _refresher_or_token(
 ) -> Union[Refresher, Session]:
     """Get the right to refresh, or the token of whoever has it.
 
-    Who waits looks now and then whether the token is there: a right that its holder
-    could not give back, because a cluster chose another leader, holds nobody up.
+    While an answer waits to be saved this very process holds the right, so it is saved
+    first; another thread may keep one while this one waits. Who waits looks now and then
+    whether the token is there, too: a right that its holder could not give back, because
+    a cluster chose another leader, holds nobody up.
     """
-    if early:
-        try:
-            return storage.sole_refresher(deadline.remaining(), wait=False)
-        except LockTimeoutError:
-            return held
     while True:
         try:
-            return storage.sole_refresher(min(LOOK, deadline.remaining()))
+            _unsaved.save(storage.location, deadline.remaining())
+            left = deadline.remaining()
+            if early:
+                return storage.sole_refresher(left, wait=False)
+            return storage.sole_refresher(min(LOOK, left))
         except LockTimeoutError as error:
+            if early:
+                return held
             if not deadline.remaining():
                 waited = deadline.seconds
                 raise LockTimeoutError(error.path, error.holder, waited) from None
         except StorageUnavailableError:
-            if not deadline.remaining():
+            if early or not deadline.remaining():
                 raise
         newest = same_login(storage.read(deadline.remaining()), held.login_id, doing)
         if _is_newer(newest, held, clock()):
+            _settle(storage, deadline)
             return newest
 
 
@@ -166,20 +176,25 @@ def _renew_alone(
     clock: Callable[[], float],
     held: Session,
     refresher: Refresher,
-    started: float,
+    before: Optional[Session],
     doing: str,
     deadline: Deadline,
     early: bool,
 ) -> Session:
     try:
+        # What was kept before a fork.
+        _unsaved.save(storage.location, deadline.remaining(), refresher)
         newest = storage.read(deadline.remaining())
         current = same_login(newest, held.login_id, doing)
-        if _is_newer(current, held, clock()) or (
-            # Somebody may have failed, and noted it, since the held one was read.
-            early and clock() < fresh_until(current)
-        ):
+        now = clock()
+        if _is_newer(current, held, now):
+            _settle(storage, deadline)
             return current
-        _require_sendable(current, started, clock())
+        # Somebody may have failed, and noted it, since the held one was read.
+        if early and now < fresh_until(current, now):
+            return current
+        current = _dated(storage, current, now, doing, deadline)
+        _require_sendable(current, before, now)
         # The answer must not get lost between the network and the disk.
         with deferred():
             return _spend(storage, client, clock, current, doing, refresher, deadline)
@@ -238,12 +253,17 @@ def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[f
     if (
         isinstance(expires_in, (int, float))
         and expires_in is not True
-        and 0 < expires_in < LONGEST_LIFE
+        and SHORTEST_LIFE <= expires_in < LONGEST_LIFE
     ):
         return now + expires_in
-    from ._claims import expiry_of
+    from ._claims import expiry_of, issue_time_of
 
-    return expiry_of(access_token)
+    expiry = expiry_of(access_token)
+    if expiry is None:
+        return None
+    # From the server's clock to ours, which need not agree.
+    life = expiry - (issue_time_of(access_token) or now)
+    return now + life if SHORTEST_LIFE <= life < LONGEST_LIFE else None
 
 
 def _is_newer(current: Session, held: Session, now: float) -> bool:
@@ -253,26 +273,65 @@ def _is_newer(current: Session, held: Session, now: float) -> bool:
     )
 
 
-def _require_sendable(current: Session, started: float, now: float) -> None:
+def _settle(storage: Storage, deadline: Deadline) -> None:
+    """See to it that a stored answer survives a power cut: who stored it may have died."""
+    with suppress(StorageError):  # it is valid, whatever becomes of the disk
+        storage.update(
+            lambda session: session, min(SETTLE_TIMEOUT, deadline.remaining())
+        )
+
+
+def _dated(
+    storage: Storage, current: Session, now: float, doing: str, deadline: Deadline
+) -> Session:
+    """Date a mark anew that a clock made which has been set back since."""
+    mark = current.refresh_sent
+    if mark is None or mark.sent_at <= now:
+        return current
+    mark = attrs.evolve(mark, sent_at=now)
+    return _mark(storage, current, mark, now, doing, deadline)
+
+
+def _mark(
+    storage: Storage,
+    current: Session,
+    mark: RefreshMark,
+    now: float,
+    doing: str,
+    deadline: Deadline,
+) -> Session:
+    """Write a mark over the very token and mark that were read."""
+
+    def write_mark(session: Optional[Session]) -> Optional[Session]:
+        same = same_login(session, current.login_id, doing)
+        if (same.token, same.refresh_sent) != (current.token, current.refresh_sent):
+            raise _Overtaken
+        return stored(step(at(same, now), mark_refresh, mark))
+
+    marked = storage.update(write_mark, deadline.remaining())
+    return same_login(marked, current.login_id, doing)
+
+
+def _require_sendable(current: Session, before: Optional[Session], now: float) -> None:
     token, auth, failure = current.token, current.auth, current.refresh_failure
     state = at(current, now)
     if token.refresh_token is None or auth is None:
         raise CannotRefreshError(type(state).__name__, "refresh")
     url = shown(auth.token_url)
-    if failure is not None and (
-        is_over(current) or started <= failure.failed_at <= now
-    ):
+    # Compared, and not dated: the clock may have been set meanwhile.
+    is_noted_since = before is None or failure != before.refresh_failure
+    if failure is not None and (is_over(current) or is_noted_since):
         raise _failed_for_another(current, failure, url)
     if not is_spent(current):
         return
-    if type(state) is not TokenExpired:
+    if is_pending(current, now):
         raise RefreshPendingError(
             url,
             f"the answer to the refresh sent at {_lost_at(current)} got lost. Sending "
             "it again could end the login, so that waits until the token, which is "
             "still valid, has expired.",
         )
-    if failure is not None and 0 <= now - failure.failed_at < RESEND_PAUSE:
+    if failure is not None and abs(now - failure.failed_at) < RESEND_PAUSE:
         raise _failed_for_another(current, failure, url)
 
 
@@ -322,12 +381,6 @@ def _spend(
         attempts=lost.attempts + 1 if lost else 1,
     )
 
-    def write_mark(session: Optional[Session]) -> Optional[Session]:
-        same = same_login(session, current.login_id, doing)
-        if (same.token, same.refresh_sent) != (current.token, current.refresh_sent):
-            raise _Overtaken
-        return stored(step(at(same, clock()), mark_refresh, mark))
-
     def fail(left: Optional[RefreshMark], error: ConfigError) -> Session:
         """Note a failure and raise it, unless somebody else has a new token by now."""
 
@@ -353,7 +406,7 @@ def _spend(
         raise error from None
 
     refresher.reserve()
-    storage.update(write_mark, deadline.remaining())  # not in the reserved space
+    _mark(storage, current, mark, clock(), doing, deadline)  # not in the reserved space
     try:
         left = min(NETWORK * deadline.remaining(), refresher.remaining())
         answer = client.refresh(auth, spent, Deadline(left))
@@ -380,9 +433,28 @@ def _spend(
         saved = refresher.update(save, deadline.remaining() or RESCUE)
     except StorageError as error:
         logger.warning("The new token is valid but could not be saved yet: %s", error)
-        _unsaved.keep(storage.location, Unsaved(refresher, save))
+        unsaved = Unsaved(refresher, save)
+        _unsaved.keep(storage.location, unsaved)
+        _require_login(storage, unsaved, current.login_id, doing, deadline)
         return same_login(save(current), current.login_id, doing)
     return same_login(saved, current.login_id, doing)
+
+
+def _require_login(
+    storage: Storage,
+    unsaved: Unsaved,
+    login_id: str,
+    doing: str,
+    deadline: Deadline,
+) -> None:
+    """Drop an answer whose login is over: who ended it may have come before it."""
+    try:
+        same_login(storage.read(deadline.remaining()), login_id, doing)
+    except (NotLoggedInError, LoginChangedError):
+        _unsaved.drop(storage.location, lambda found: found is unsaved)
+        raise
+    except StorageError:
+        pass  # the disk that refuses the answer may refuse that, too
 
 
 def _holds(session: Session, sent: Session) -> bool:

@@ -16,7 +16,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar
 import attrs
 import tomli
 
+from . import _toml
+
 SCHEMA = 1
+LATEST = 1e11  # seconds since the epoch, the year 5138; what comes later is no time
 
 T = TypeVar("T")
 
@@ -170,7 +173,7 @@ def decode(data: bytes) -> Session:
         NewerSchema: A newer version wrote it.
     """
     try:
-        table = tomli.loads(data.decode())
+        table = _toml.loads(data.decode())
     except UnicodeDecodeError as error:
         raise Unreadable(f"not UTF-8 at byte {error.start}") from None
     except tomli.TOMLDecodeError as error:
@@ -180,7 +183,7 @@ def decode(data: bytes) -> Session:
         raise Unreadable("not TOML: nested too deeply") from None
     except ValueError:  # Python's own limit on the digits of an integer
         raise Unreadable("not TOML: a number is too long") from None
-    schema = _get(table, "schema", int)
+    schema = _integer(table, "schema")
     if schema > SCHEMA:
         raise NewerSchema(f"has schema {schema}, this version reads up to {SCHEMA}")
     return Session(
@@ -208,7 +211,7 @@ def encode(session: Session) -> bytes:
     import tomli_w
 
     table = {"schema": SCHEMA, **_without_none(attrs.asdict(session))}
-    return tomli_w.dumps(table).encode()
+    return SecretBytes(tomli_w.dumps(table).encode())
 
 
 def _without_none(table: Mapping[str, Any]) -> Dict[str, Any]:
@@ -258,14 +261,14 @@ def _decode_mark(table: Mapping[str, Any]) -> RefreshMark:
     return RefreshMark(
         token_hash=_get(table, "token_hash", str),
         sent_at=_number(table, "sent_at"),
-        attempts=_get(table, "attempts", int),
+        attempts=_integer(table, "attempts"),
     )
 
 
 def _decode_failure(table: Mapping[str, Any]) -> RefreshFailure:
     return RefreshFailure(
         failed_at=_number(table, "failed_at"),
-        count=_get(table, "count", int),
+        count=_integer(table, "count"),
         no_early_refresh_before=_number(table, "no_early_refresh_before"),
         reason=_get(table, "reason", str),
         code=_optional(table, "code", str),
@@ -277,6 +280,14 @@ def _get(table: Mapping[str, Any], key: str, kind: Type[T]) -> T:
     # type() and not isinstance(): true is no integer here.
     if type(value) is not kind:
         raise Unreadable(f"{key} is missing or is no {kind.__name__}")
+    return value
+
+
+def _integer(table: Mapping[str, Any], key: str) -> int:
+    value = _get(table, key, int)
+    # What is larger overflows elsewhere, and nobody has counted that far.
+    if not 0 <= value < 2**63:
+        raise Unreadable(f"{key} is out of range")
     return value
 
 
@@ -296,6 +307,18 @@ def _number(table: Mapping[str, Any], key: str) -> float:
     if isinstance(value, (int, float)) and value is not True and 0 <= value <= 1e12:
         return float(value)
     raise Unreadable(f"{key} is missing or is no time")
+
+
+def in_range(reading: float) -> float:
+    """Bring what a clock shows into the range of times that a session can hold.
+
+    Args:
+        reading: Seconds since the epoch, or whatever a broken clock shows.
+
+    Returns:
+        The nearest time that there is, the epoch for NaN.
+    """
+    return min(max(0.0, reading), LATEST)
 
 
 def _digest(text: str) -> str:

@@ -9,8 +9,13 @@ from __future__ import annotations
 from errno import EINVAL
 from typing import Callable, Mapping, Optional
 
-from ._errors import DamagedFileError, NewerSchemaError, StorageWriteError
-from ._session import NewerSchema, Session, Unreadable, decode, encode
+from ._errors import (
+    DamagedFileError,
+    NewerSchemaError,
+    StorageError,
+    StorageWriteError,
+)
+from ._session import NewerSchema, SecretBytes, Session, Unreadable, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the class itself would cost the token path time for nothing
@@ -115,17 +120,20 @@ def parse(data: bytes, path: str) -> Session:
         DamagedFileError: They are no login.
         NewerSchemaError: A newer version wrote them.
     """
+    data = SecretBytes(data)
     if not data or len(data) > SESSION_LIMIT:
         reason = "is too big to be ours" if data else "is empty"
         raise DamagedFileError(path, f"{reason}. {_MEND_SESSION}")
+    failure: StorageError
     try:
         return decode(data)
     except Unreadable as error:
-        raise DamagedFileError(path, f"{error}. {_MEND_SESSION}") from None
+        failure = DamagedFileError(path, f"{error}. {_MEND_SESSION}")
     except NewerSchema as error:
-        raise NewerSchemaError(
+        failure = NewerSchemaError(
             path, f"{error}. Update neuro_config here, or log in again."
-        ) from None
+        )
+    raise failure  # out here, away from the parser, which holds what it has read
 
 
 def to_bytes(session: Session, location: str) -> bytes:

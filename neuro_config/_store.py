@@ -47,7 +47,7 @@ from ._states import (
     can_refresh,
     fetch,
     fresh_until,
-    is_spent,
+    is_pending,
     log_in,
     log_out,
     same_login,
@@ -85,14 +85,15 @@ _SECONDS: Any = attrs.validators.and_(
 
 
 class _Call:
-    """One call of a method: its name, the binding it began with, its deadline."""
+    """One call of a method: its name, what it began with, its deadline."""
 
-    __slots__ = ("binding", "deadline", "doing", "login_id")
+    __slots__ = ("binding", "deadline", "doing", "login_id", "seen")
 
     def __init__(self, doing: str, binding: Binding, deadline: Deadline) -> None:
         self.doing = doing
         self.binding = binding
-        self.login_id = binding.login_id
+        self.seen = binding.snapshot
+        self.login_id = self.seen.login_id
         self.deadline = deadline
 
 
@@ -128,6 +129,7 @@ class ConfigStore(StoreView):
     )
     _directory: Optional[str] = attrs.field(default=None, init=False)
     _rebinding: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _showing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _plugins: Optional[PluginManager] = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -140,7 +142,7 @@ class ConfigStore(StoreView):
         _stores.add(self)
         try:
             # A shorter wait: who asks for something afterwards waits anew.
-            self._reload(Deadline(min(EARLY_TIMEOUT, self._timeout)))
+            self._bind(self._read(Deadline(min(EARLY_TIMEOUT, self._timeout))))
         except StorageError as error:
             self._binding = Binding(Snapshot(None, read_local_choice(), error))
 
@@ -231,8 +233,7 @@ class ConfigStore(StoreView):
             StorageError: The login cannot be stored.
         """
         deadline = Deadline(self._timeout)
-        if isinstance(token, str):
-            token = Secret(token)  # no traceback shows it
+        token = Secret(token if isinstance(token, str) else "")  # no traceback shows it
         new = self._new_logins().with_token(token, _api_url(url), deadline)
         self._store_login(new, deadline)
 
@@ -276,7 +277,9 @@ class ConfigStore(StoreView):
     def fetch(self) -> None:
         """Ask the platform what there is, and store it.
 
-        The choice of cluster, org and project stays; who has none yet gets one.
+        The choice of cluster, org and project stays; who has none yet gets one. So does
+        the authorization server that the refresh token comes from, whatever other one
+        the platform names by now.
 
         Raises:
             NotLoggedInError: Nobody is logged in.
@@ -292,9 +295,14 @@ class ConfigStore(StoreView):
         from ._choice import checked, effective, first_choice
 
         call = self._call("fetch")
-        session, config = self._ask(call, self._valid(call))
-        data = encode(config, session.api_url)
+        session = self._valid(call)
+        known, source = self._known(session)
+        session, config = self._ask(call, session, known=source)
+        # What comes again, as it mostly does, is neither read nor written again.
+        is_known = bool(source) and config.source == source
+        data = known if is_known else encode(config, session.api_url)
         fetched = in_memory(data)
+        auth = _auth_to_keep(session, config.auth)
 
         def change(stored_now: Optional[Session]) -> Optional[Session]:
             # What was fetched is of the login that was asked for, whoever is bound now.
@@ -303,7 +311,7 @@ class ConfigStore(StoreView):
             if choice.cluster_name is None:
                 choice = first_choice(fetched)
             state = at(same, self._clock())
-            return stored(step(state, fetch, fetched.digest, config.auth, choice))
+            return stored(step(state, fetch, fetched.digest, auth, choice))
 
         saved = self._update(call, change, catalog=data)
         snapshot = call.binding.snapshot
@@ -388,8 +396,7 @@ class ConfigStore(StoreView):
             StorageError: The disk takes no commit; nothing was sent.
         """
         call = self._call("refresh_token")
-        held = call.binding.snapshot.session
-        self._renew(call, held or self._stored(call))
+        self._renew(call, call.seen.session or self._stored(call))
 
     def logout(self, show_browser: Optional[ShowBrowser] = None) -> None:
         """Remove the login, whatever its condition, and what was set aside of it.
@@ -415,8 +422,11 @@ class ConfigStore(StoreView):
         with self._rebinding:
             location = self._storage.location
             session = self._storage.update(change, deadline.remaining(), replace=True)
-            ended = _unsaved.seen(location, removed[0])
-            _unsaved.drop(location)
+            found = removed[0]
+            ended = _unsaved.seen(location, found)
+            _unsaved.drop(
+                location, lambda one: found is None or one.change(found) != found
+            )
             self._bind(session)
         if ended is None or ended.auth is None:
             return
@@ -446,16 +456,17 @@ class ConfigStore(StoreView):
             StorageError: The disk cannot be read, or takes no commit.
         """
         snapshot = self._binding.snapshot
-        if self._clock() < snapshot.fresh_until:
+        if snapshot.is_fresh(self._clock()):
             return snapshot.access_token
         call = self._call("token")
-        session = self._newest(call)
+        session = self._stored_or_held(call)
         now = self._clock()
         if type(at(session, now)) is TokenExpired:
             session = self._renew(call, session)
-        elif now >= fresh_until(session) and not is_spent(session):
+        elif now >= fresh_until(session, now) and not is_pending(session, now):
             session = self._renew_early(call, session)
-        self._adopt(call, session)
+        else:
+            self._adopt(call, session)
         return str(session.token.access_token)
 
     @property
@@ -497,30 +508,61 @@ class ConfigStore(StoreView):
 
     def _show(self, session: Optional[Session]) -> Snapshot:
         """Make the snapshot of what is stored, an answer that is not saved yet included."""
-        local = read_local_choice()
+        local, now = read_local_choice(), self._clock()
         location = self._storage.location
         if _unsaved.find(location) is None:
-            return Snapshot(session, local)
-        look_again_at = self._clock() + SAVE_PAUSE
-        return Snapshot(
-            _unsaved.seen(location, session), local, look_again_at=look_again_at
-        )
+            return Snapshot(session, local, taken_at=now)
+        session = _unsaved.seen(location, session)
+        return Snapshot(session, local, taken_at=now, look_again_at=now + SAVE_PAUSE)
 
     def _reload(self, deadline: Deadline) -> None:
         with self._rebinding:
-            self._bind(self._read(deadline))
+            call = _Call("reload", self._binding, deadline)
+            session = self._read(deadline)
+            if session is not None and session.login_id == call.login_id:
+                self._adopt(call, session)
+            else:
+                self._bind(session)
 
     def _bind(self, session: Optional[Session]) -> None:
         self._binding = Binding(self._show(session))
 
     def _adopt(self, call: _Call, session: Optional[Session]) -> None:
-        call.binding.snapshot = self._show(session)
+        """Show what a call has found.
+
+        What it has found is shown once: by the next time it would be older than that.
+        If another thread has shown something since the call looked last, nobody knows
+        which of the two is newer, so it looks again. That nobody is logged in any more
+        is the last thing that a binding shows.
+        """
+        while not self._shows(call, self._show(session)):
+            assert session is not None  # which would have been shown
+            try:
+                found = self._newest(call.deadline)
+                newest = same_login(found, call.login_id, call.doing)
+            except ConfigError:
+                return  # what the other thread has shown is good enough
+            session = _with_failure_of(session, newest)
+
+    def _shows(self, call: _Call, snapshot: Snapshot) -> bool:
+        with self._showing:
+            seen, call.seen = call.seen, call.binding.snapshot
+            if seen is not call.seen and snapshot.session is not None:
+                return False
+            call.binding.snapshot = call.seen = snapshot
+            return True
 
     def _read(self, deadline: Deadline) -> Optional[Session]:
         location = self._storage.location
         with suppress(StorageError):  # it is used as if it were saved
             _unsaved.save(location, min(EARLY_TIMEOUT, deadline.remaining()))
-        return _unsaved.seen(location, self._storage.read(deadline.remaining()))
+        return self._newest(deadline)
+
+    def _newest(self, deadline: Deadline) -> Optional[Session]:
+        # Looked for first: once it is saved, it is on the disk that is read then.
+        unsaved = _unsaved.find(self._storage.location)
+        session = self._storage.read(deadline.remaining())
+        return session if unsaved is None else unsaved.change(session)
 
     @contextmanager
     def _noticing_logout(self, call: _Call) -> Iterator[None]:
@@ -530,18 +572,19 @@ class ConfigStore(StoreView):
             self._adopt(call, None)
             raise
 
-    def _stored(self, call: _Call) -> Session:
+    def _stored(self, call: _Call, deadline: Optional[Deadline] = None) -> Session:
         with self._noticing_logout(call):
-            return same_login(self._read(call.deadline), call.login_id, call.doing)
+            session = self._read(deadline or call.deadline)
+            return same_login(session, call.login_id, call.doing)
 
-    def _newest(self, call: _Call) -> Session:
+    def _stored_or_held(self, call: _Call) -> Session:
         """Read; while the storage is away a token that is still valid will do."""
-        held = call.binding.snapshot.session
+        held = call.seen.session
         if held is None or type(at(held, self._clock())) is TokenExpired:
             return self._stored(call)
-        early = Deadline(min(EARLY_TIMEOUT, call.deadline.remaining()))
         try:
-            return self._stored(_Call(call.doing, call.binding, early))
+            left = min(EARLY_TIMEOUT, call.deadline.remaining())
+            return self._stored(call, Deadline(left))
         except StorageUnavailableError as error:
             return self._still_valid(held, error)
 
@@ -666,7 +709,8 @@ class ConfigStore(StoreView):
                 change, deadline.remaining(), catalog=new.catalog, replace=replace
             )
             self._storage = storage
-            _unsaved.drop(storage.location)
+            # Not the answer to a refresh of the new login.
+            _unsaved.drop(storage.location, lambda one: one.change(saved) == saved)
             self._bind(saved)
 
     def _valid(self, call: _Call) -> Session:
@@ -675,14 +719,23 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         return session
 
-    def _ask(self, call: _Call, session: Session) -> Tuple[Session, ServerConfig]:
+    def _known(self, session: Session) -> Tuple[bytes, str]:
+        """Return the stored catalog and what it was made of; nothing if it is damaged."""
+        with suppress(ConfigError):
+            catalog = self._open(session, "fetch")
+            return catalog.whole(), catalog.source
+        return b"", ""
+
+    def _ask(
+        self, call: _Call, session: Session, *, known: str
+    ) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
         from ._errors import TokenRefusedError
         from ._guard import shown
 
         client = self._client()
         config = client.get_config(
-            session.api_url, session.token.access_token, call.deadline
+            session.api_url, session.token.access_token, call.deadline, known=known
         )
         if config.authorized:
             return session, config
@@ -691,11 +744,11 @@ class ConfigStore(StoreView):
         newest = self._stored(call)
         if newest.token == session.token:
             age = self._clock() - session.token.obtained_at
-            if age <= REFUSED_AGE or not can_refresh(session):
+            if abs(age) <= REFUSED_AGE or not can_refresh(session):
                 raise TokenRefusedError(shown(session.api_url))
             newest = self._renew(call, session)
         config = client.get_config(
-            newest.api_url, newest.token.access_token, call.deadline
+            newest.api_url, newest.token.access_token, call.deadline, known=known
         )
         if not config.authorized:
             raise TokenRefusedError(shown(session.api_url))
@@ -724,7 +777,9 @@ class ConfigStore(StoreView):
         except (NotLoggedInError, LoginChangedError):
             raise
         except ConfigError as error:
-            return self._still_valid(session, error)
+            session = self._still_valid(session, error)
+            self._adopt(call, session)
+            return session
 
     def _still_valid(self, session: Session, error: ConfigError) -> Session:
         from ._refresh import failure_after, logger
@@ -736,6 +791,34 @@ class ConfigStore(StoreView):
 
 
 Config = ConfigStore  # its name in the reference
+
+
+def _with_failure_of(session: Session, newest: Session) -> Session:
+    """Keep a failed refresh that the disk did not take, while its token is there."""
+    if newest.token != session.token or newest.refresh_failure is not None:
+        return newest
+    return attrs.evolve(newest, refresh_failure=session.refresh_failure)
+
+
+def _auth_to_keep(
+    session: Session, named: Optional[AuthConfig]
+) -> Optional[AuthConfig]:
+    """Let a refresh token go to no other server than the one that gave it."""
+    from ._guard import is_same_origin, shown
+    from ._refresh import logger
+
+    given_by = session.auth
+    if named is None or given_by is None or session.token.refresh_token is None:
+        return named
+    if is_same_origin(named.token_url, given_by.token_url):
+        return named
+    logger.warning(
+        "The platform names another authorization server, %s. This login goes on with "
+        "the one that it comes from, %s; a new login uses the new one.",
+        shown(named.token_url),
+        shown(given_by.token_url),
+    )
+    return given_by
 
 
 def _api_url(url: Union[str, URL, None]) -> str:
@@ -774,8 +857,9 @@ _stores: weakref.WeakSet[ConfigStore] = weakref.WeakSet()
 
 def _drop_inherited() -> None:
     for store in list(_stores):
-        # Who held it does not exist in a child.
+        # Who held them does not exist in a child.
         store._rebinding = threading.RLock()
+        store._showing = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_drop_inherited)

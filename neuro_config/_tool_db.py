@@ -21,7 +21,7 @@ import stat
 import tempfile
 import time
 from contextlib import closing
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import BinaryIO, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
 from ._deadline import Deadline
@@ -132,6 +132,7 @@ def _read(
     if not has_log:
         return _query(path, "mode=ro&immutable=1", columns, deadline)
     with tempfile.TemporaryDirectory(prefix="neuro-config-") as folder:
+        os.chmod(folder, 0o700)  # whatever the umask took away
         copy = os.path.join(folder, "db")
         for suffix in ("", "-wal"):
             _copy(path + suffix, copy + suffix)
@@ -141,8 +142,15 @@ def _read(
 def _copy(source: str, target: str) -> None:
     # Non-blocking, because a pipe put there meanwhile would wait for its other end.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with open(os.open(source, flags), "rb") as old, open(target, "xb") as new:
+    with open(os.open(source, flags), "rb") as old, _private(target) as new:
         new.write(old.read(SIZE_LIMIT))
+
+
+def _private(path: str) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    os.fchmod(fd, 0o600)  # whatever the umask took away
+    return open(fd, "wb")
 
 
 def _query(path: str, mode: str, columns: Mapping[str, str], deadline: Deadline) -> Row:

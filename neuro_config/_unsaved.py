@@ -3,13 +3,14 @@
 Such an answer cannot be had again, so it belongs to the process and not to the store
 that got it: every store of the same place uses it, and the right to refresh stays held
 until it is saved or the process ends, which tries once more. A forked child uses it as
-well; saving it is its parent's.
+well; saving it is its parent's, and the child's once the right to refresh is.
 """
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 import attrs
 
@@ -31,6 +32,13 @@ class Unsaved:
 
     refresher: Refresher = attrs.field(repr=False)
     change: Change = attrs.field(repr=False)
+    _dropping: threading.Lock = attrs.field(
+        factory=threading.Lock, init=False, repr=False, eq=False
+    )
+
+    def drop(self) -> bool:
+        """Return whether this is the first time that it is dropped."""
+        return self._dropping.acquire(blocking=False)
 
 
 _answers: Dict[str, Unsaved] = {}
@@ -57,27 +65,41 @@ def find(location: str) -> Optional[Unsaved]:
     return _answers.get(location)
 
 
-def save(location: str, timeout: float) -> None:
+def save(location: str, timeout: float, refresher: Optional[Refresher] = None) -> None:
     """Save the answer of a place, if there is one and this process is to save it.
 
     Args:
         location: Of the storage.
         timeout: Seconds to wait for the commit lock.
+        refresher: Holds the right to refresh, if it is not the one of the answer: who
+            kept that before a fork has saved it or ended.
 
     Raises:
         StorageError: The disk still refuses; the answer is kept.
     """
     unsaved = find(location)
-    if unsaved is not None and unsaved.refresher.held:
-        unsaved.refresher.update(unsaved.change, timeout)
-        if find(location) is unsaved:  # and not what another thread has kept since
-            drop(location)
+    if unsaved is None:
+        return
+    refresher = refresher or unsaved.refresher
+    if refresher.held:
+        refresher.update(unsaved.change, timeout)
+        # And not what another thread has kept since.
+        drop(location, lambda found: found is unsaved)
 
 
-def drop(location: str) -> None:
-    """Forget the answer of a place: it is saved, or of a login that is no more."""
-    unsaved = _answers.pop(location, None)
-    if unsaved is not None:
+def drop(
+    location: str, is_over: Callable[[Unsaved], bool] = lambda unsaved: True
+) -> None:
+    """Forget the answer of a place: it is saved, or of a login that is no more.
+
+    Args:
+        location: Of the storage.
+        is_over: Tells that of the answer that is found.
+    """
+    unsaved = find(location)
+    if unsaved is not None and is_over(unsaved) and unsaved.drop():
+        # Until its right is let go nobody else can keep another answer here.
+        _answers.pop(location, None)
         unsaved.refresher.release()
 
 

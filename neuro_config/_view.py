@@ -9,6 +9,7 @@ snapshot's catalog is gone.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import (
@@ -34,7 +35,7 @@ from ._errors import (
     UnknownPresetError,
 )
 from ._local import LocalChoice
-from ._session import Choice, Session
+from ._session import Choice, Session, in_range
 from ._states import FOREVER, State, at, fresh_until
 from ._storage import Storage
 
@@ -49,11 +50,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Snapshot:
-    """What one read of the store showed; ``error`` where it could not be read."""
+    """What one read of the store showed; ``error`` where it could not be read.
+
+    It is fresh from ``taken_at`` on: a clock that shows less has been set back.
+    """
 
     session: Optional[Session]
     local: LocalChoice
     error: Optional[StorageError] = None
+    taken_at: float = 0.0
     look_again_at: float = FOREVER
     access_token: str = attrs.field(init=False, repr=False)
     fresh_until: float = attrs.field(init=False)
@@ -64,7 +69,16 @@ class Snapshot:
 
     @fresh_until.default
     def _fresh_until(self) -> float:
-        return min(fresh_until(self.session), self.look_again_at)
+        return min(fresh_until(self.session, self.taken_at), self.look_again_at)
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether the token may be used without a look at anything else."""
+        return self.taken_at <= now < self.fresh_until
+
+    @property
+    def login_id(self) -> Optional[str]:
+        """The login, ``None`` for nobody's."""
+        return None if self.session is None else self.session.login_id
 
     def known(self, doing: str) -> Session:
         """Return the session, or raise what there is instead."""
@@ -102,8 +116,7 @@ class Binding:
     @property
     def login_id(self) -> Optional[str]:
         """The login, ``None`` for nobody's."""
-        session = self.snapshot.session
-        return None if session is None else session.login_id
+        return self.snapshot.login_id
 
 
 class _Presets(Mapping[str, "Preset"]):
@@ -128,6 +141,14 @@ def _resolved(storage: Optional[Storage]) -> Storage:
     return cast(Storage, storage)  # None only until the store resolves the path
 
 
+def _reading(clock: Callable[[], float]) -> float:
+    return in_range(clock())
+
+
+def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
+    return functools.partial(_reading, clock)
+
+
 _PATH = attrs.validators.optional(attrs.validators.instance_of((str, os.PathLike)))
 
 
@@ -139,7 +160,9 @@ class StoreView:
         default=None, validator=_PATH
     )
     _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
-    _clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    _clock: Callable[[], float] = attrs.field(
+        default=time.time, converter=_in_range, kw_only=True
+    )
     _binding: Binding = attrs.field(init=False)
     _opened: Optional[Catalog] = attrs.field(default=None, init=False)
 
@@ -176,9 +199,16 @@ class StoreView:
     @property
     def api_url(self) -> URL:
         """The platform that the login belongs to."""
-        from yarl import URL
+        from ._convert import Malformed, url
 
-        return URL(self._session("api_url").api_url)
+        try:
+            found: URL = url(self._session("api_url").api_url)
+        except Malformed:
+            raise DamagedFileError(
+                self._storage.location,
+                "the login that is stored names a platform that is no URL. Log in again.",
+            ) from None
+        return found
 
     @property
     def admin_url(self) -> Optional[URL]:

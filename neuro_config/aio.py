@@ -242,7 +242,9 @@ class AsyncConfigStore(AsyncStore):
     async def fetch(self) -> None:
         """Ask the platform what there is, and store it.
 
-        The choice of cluster, org and project stays; who has none yet gets one.
+        The choice of cluster, org and project stays; who has none yet gets one. So does
+        the authorization server that the refresh token comes from, whatever other one
+        the platform names by now.
 
         Raises:
             NotLoggedInError: Nobody is logged in.

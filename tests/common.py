@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,13 @@ from neuro_config import ConfigError, ConfigStore
 from neuro_config.testing import ClusterSpec, Platform, ProjectSpec
 
 ROOT = Path(__file__).parent.parent
+
+# What atheris has wheels for; setup.cfg says the same.
+HAS_ATHERIS = (
+    (3, 11) <= sys.version_info < (3, 14)
+    and sys.platform == "linux"
+    and os.uname().machine == "x86_64"
+)
 
 CLUSTERS = (
     ClusterSpec(name="default", orgs=("acme", "umbrella")),

@@ -252,6 +252,16 @@ def test_a_pasted_refusal() -> None:
         request.token_request_of_pasted(f"https://platform.example/show?{query}")
 
 
+@pytest.mark.parametrize("code", ["\ud800", "ü", "a\x00b"])
+def test_an_answer_without_a_code(code: str) -> None:
+    """An answer whose code no form could carry is an error that holds nothing of it."""
+    request = request_of()
+    query = f"state={request.state}&code={code}"
+    with pytest.raises(InvalidCodeError, match="what is no code") as caught:
+        request.token_request(query)
+    assert code not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["", "  ", "ü", "a\x00b", "x" * 1_000_000, None, 5])
 def test_no_code(text: str) -> None:
     """What is no code is an error that says what to give."""

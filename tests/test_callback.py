@@ -87,6 +87,16 @@ def test_foreign_requests(listener: Listener) -> None:
     assert "told" in browser.page().text
 
 
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1@evil.example", "", "["])
+def test_a_name_of_somebody_else(listener: Listener, host: str) -> None:
+    """What a browser believes to be another host's is foreign, whatever it says."""
+    headers = {"Host": host}
+    answer = requests.get(f"{listener.url}/?yes", headers=headers, timeout=30)
+    assert 404 == answer.status_code
+    with pytest.raises(LoginTimeoutError):
+        listener.wait(0.1)
+
+
 def test_a_second_answer(listener: Listener) -> None:
     """A second answer gets a page and is not taken, before and after the first ended."""
     browser = Browser(f"{listener.url}/?yes=1")
@@ -281,7 +291,7 @@ def test_a_browser_that_went_away(
     """A browser that does not wait for its page disturbs nobody."""
     parts = urlsplit(listener.url)
     with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as one:
-        one.sendall(b"GET /?yes=the-code HTTP/1.1\r\nHost: x\r\n\r\n")
+        one.sendall(b"GET /?yes=the-code HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         answer = listener.wait(30)
     started = time.monotonic()
     answer.show(Page(200, "big", "x" * 10_000_000))

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any, Callable, Dict, List, Tuple
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 from yarl import URL
@@ -21,13 +22,14 @@ from neuro_config import (
 )
 from neuro_config._catalog import (
     FIRST_READ,
-    SCHEMA,
+    INDEX_LIMIT,
     Catalog,
     digest_of,
     encode,
     in_memory,
     origin_of,
 )
+from neuro_config._catalog_index import SCHEMA, VALUES_LIMIT
 from neuro_config._payload import ServerConfig
 from neuro_config._wire import parse_cluster
 
@@ -184,6 +186,103 @@ def test_older_schema() -> None:
     index, _, rest = DATA.partition(b"\n")
     older = json.dumps({**json.loads(index), "schema": SCHEMA - 1}).encode()
     assert "one" == in_memory(older + b"\n" + rest).cluster("one").name
+
+
+def resigned(index: Any) -> Catalog:
+    """A catalog with another index, named by its digest."""
+    text = index if isinstance(index, bytes) else json.dumps(index).encode()
+    data = text + b"\n" + DATA.partition(b"\n")[2]
+    return Catalog(digest_of(data), reader(data)[0], "catalog-x")
+
+
+ENTRY = [0, 1, "0" * 64, ["acme"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"schema": None}, "schema"),
+        ({"schema": True}, "schema"),
+        ({"schema": 10**400}, "schema"),
+        ({"schema": -1}, "schema"),
+        ({"size": 2**60}, "size"),
+        ({"size": "1"}, "size"),
+        ({"origins": None}, "origins"),
+        ({"origins": [1]}, "origins"),
+        ({"admin_url": 1}, "admin_url"),
+        ({"vcluster_url": []}, "vcluster_url"),
+        ({"orgs": [["acme"]]}, "orgs"),
+        ({"orgs": {}}, "orgs"),
+        ({"projects": [{"name": "p"}]}, "projects"),
+        ({"projects": [1]}, "projects"),
+        (
+            {
+                "projects": [
+                    {"name": "p", "role": "r", "cluster_name": "c", "org_name": 1}
+                ]
+            },
+            "projects",
+        ),
+        ({"clusters": []}, "clusters"),
+        ({"clusters": {"one": None}}, "clusters"),
+        ({"clusters": {"one": ENTRY[:3]}}, "clusters"),
+        ({"clusters": {"one": [-1, *ENTRY[1:]]}}, "clusters"),
+        ({"clusters": {"one": [0, 2**80, *ENTRY[2:]]}}, "clusters"),
+        ({"clusters": {"one": [*ENTRY[:2], None, ["acme"]]}}, "clusters"),
+        ({"clusters": {"one": [*ENTRY[:3], [1]]}}, "clusters"),
+        ({"size": 0, "clusters": {"one": ENTRY}}, "size"),
+    ],
+)
+def test_index_of_another_version(change: Dict[str, Any], where: str) -> None:
+    """A proven index that is none of ours is an error that names the field."""
+    index = {**json.loads(DATA.partition(b"\n")[0]), **change}
+    with pytest.raises(DamagedFileError) as caught:
+        resigned(index).load()
+    expected = f"catalog-x: line 1: {where} cannot be read here. Call fetch()."
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, b'{"a":"\\uD800"}', b"[]", b"1"],
+)
+def test_no_index(index: bytes) -> None:
+    """What is no JSON object is no index, whatever its digest."""
+    with pytest.raises(DamagedFileError, match=r"catalog-x: line 1: .* cannot be read"):
+        resigned(index).orgs_of  # noqa: B018
+
+
+def test_too_many_values() -> None:
+    """An index of so many values that it would fill the memory is not read."""
+    with pytest.raises(DamagedFileError, match="line 1: it is too much cannot be"):
+        resigned(b"[" + b"{}," * (VALUES_LIMIT // 2 + 1) + b"0]").orgs_of  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["admin_url", "vcluster_url"])
+def test_url_of_another_version(name: str) -> None:
+    """A URL in a proven index that is none is an error when it is asked for."""
+    index = {**json.loads(DATA.partition(b"\n")[0]), name: "http://["}
+    catalog = resigned(index)
+    assert catalog.orgs_of
+    del index[name]
+    assert getattr(resigned(index), name) is None
+    with pytest.raises(DamagedFileError, match=f"line 1: {name} cannot be read here"):
+        getattr(catalog, name)
+
+
+def test_line_of_another_cluster() -> None:
+    """A line that holds another cluster than the index says is an error."""
+    index = json.loads(DATA.partition(b"\n")[0])
+    index["clusters"]["three"] = index["clusters"]["two"]
+    with pytest.raises(DamagedFileError, match="'three' cannot be read here: name"):
+        resigned(index).cluster("three")
+
+
+def test_more_than_can_be_stored() -> None:
+    """What would make an index that is too long to be read is refused."""
+    project = Project(name="x" * INDEX_LIMIT, role="r", cluster_name="c")
+    with pytest.raises(MalformedAnswerError, match="more than can be stored"):
+        encode(attrs.evolve(config(), projects=(project,)), API)
 
 
 def test_line_of_another_version() -> None:

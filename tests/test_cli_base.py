@@ -606,3 +606,9 @@ def test_completion_asks_nobody(login: Login, platform: Platform) -> None:
     login()
     platform.stop()
     assert ["farm"] == completed("switch-cluster", "f")
+
+
+def test_an_extra_argument_is_not_repeated() -> None:
+    """What is one argument too many may be a token, and is not shown."""
+    found = run("token", "canary")
+    assert "Error: Got unexpected extra argument." == found.err.splitlines()[0]

@@ -113,6 +113,7 @@ def test_login_asks_for_the_token(
         (".", "Is a directory"),
         ("\0", "it is no name"),
         ("env:NO_SUCH", "There is no environment variable 'NO_SUCH'."),
+        ("env:eyJ0.x", "There is no environment variable of that name."),
     ],
 )
 def test_no_token_there(source: str, words: str) -> None:
@@ -618,10 +619,10 @@ def test_status_of_a_token_alone(login: Login, folder: Path) -> None:
 
 def test_status_after_the_session_has_ended(login: Login, platform: Platform) -> None:
     """status says that the session is over, and why."""
-    platform.tokens.expires_in = 0.01
+    platform.tokens.expires_in = 0.1
     store = login()
     platform.revoke_all()
-    time.sleep(0.02)
+    time.sleep(0.15)
     assert 4 == run("token").code
     token, refresh = rows()[5:7]
     assert "log in again" == " ".join(token[-3:])

@@ -116,6 +116,80 @@ def test_a_directory_in_an_unreadable_one_is_made() -> None:
         folder.chmod(0o700)
 
 
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """What is forced to the disk, and the renames in between, by their names."""
+    fsync, rename = os.fsync, os.rename
+    found: List[str] = []
+
+    def note_fsync(fd: int) -> None:
+        fsync(fd)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            found.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+
+    def note_rename(old: str, new: str) -> None:
+        rename(old, new)
+        found.append(f"rename to {os.path.basename(new)[:7]}")
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    return found
+
+
+def test_a_directory_of_a_dead_process_is_forced_to_the_disk(
+    tmp_path: Path, forced: List[str]
+) -> None:
+    """Who finds a directory without a login does not know whether it is on the disk."""
+    directory = tmp_path / "above" / "store"
+    directory.mkdir(mode=0o700, parents=True)
+    FileStorage(directory).update(to(ANN), 1.0)
+    assert ["above", "rename to session", "store"] == forced
+
+
+def test_what_is_above_a_new_directory_is_forced_to_the_disk(
+    tmp_path: Path, forced: List[str]
+) -> None:
+    """A dead process may have made the parent, so its entry is forced as well."""
+    (tmp_path / "above" / "parent").mkdir(parents=True)
+    FileStorage(tmp_path / "above" / "parent" / "store").update(to(ANN), 1.0)
+    assert ["above", "parent", "rename to session", "store"] == forced
+
+
+@pytest.mark.usefixtures("storage")
+def test_a_catalog_of_a_dead_process_is_forced_to_the_disk(
+    directory: Path, forced: List[str]
+) -> None:
+    """An intact catalog that nobody names yet is on the disk before the login is."""
+    (directory / SECOND).write_bytes(catalog("second"))
+    FileStorage(directory).update(to(BOB), 1.0, catalog=catalog("second"))
+    assert ["store", "rename to session", "store"] == forced
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EROFS, errno.EIO])
+def test_a_parent_that_cannot_be_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A file system that knows no such thing is good enough, a broken disk is not."""
+    directory = tmp_path / "store"
+    directory.mkdir(mode=0o700)
+    fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), tmp_path.stat()):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    storage = FileStorage(directory)
+    if number == errno.EIO:
+        with pytest.raises(StorageWriteError, match="nothing was changed"):
+            storage.update(to(ANN), 1.0, catalog=catalog("first"))
+        assert set() == names_in(directory)
+    else:
+        storage.update(to(ANN), 1.0, catalog=catalog("first"))
+        assert ANN == storage.read()
+
+
 def test_somebody_else_may_make_the_directory_first(directory: Path) -> None:
     """Two first logins at the same moment both go well."""
 
@@ -397,6 +471,18 @@ def test_a_catalog_out_of_use_stays_for_a_day(
     assert {SESSION, SECOND} == names_in(directory)
 
 
+def test_a_catalog_of_a_clock_that_was_ahead_stays_for_a_day(
+    storage: FileStorage, directory: Path
+) -> None:
+    """A time to come does not keep a catalog for ever: its day begins now."""
+    ahead = time.time() + 1e6
+    storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    os.utime(directory / FIRST, (ahead, ahead))
+    storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    assert (directory / FIRST).stat().st_mtime <= time.time() + 1
+    assert {SESSION, FIRST, SECOND} == names_in(directory)
+
+
 def test_a_logout_counts_as_the_last_use(storage: FileStorage, directory: Path) -> None:
     """A catalog stays for a day after the logout, too."""
     os.utime(directory / FIRST, (0, 0))
@@ -415,6 +501,31 @@ def test_leftovers_of_dead_writers_are_removed(
     assert {SESSION, FIRST, SECOND, "user.toml"} == names_in(directory)
     (directory / "commit-1-ab.tmp").mkdir()
     assert ANN == storage.update(to(ANN), 1.0, catalog=catalog("first"))
+
+
+def test_directories_stop_nobody(storage: FileStorage, directory: Path) -> None:
+    """A directory named as a leftover keeps nobody from refreshing or logging out."""
+    names = ("commit-1-ab.tmp", "refresh-1-ab.tmp", f"{SESSION}.corrupt-1")
+    for name in names:
+        (directory / name).mkdir()
+    refresher = storage.sole_refresher(1.0)
+    refresher.reserve()
+    refresher.release()
+    storage.update(to(None), 1.0, replace=True)
+    assert {FIRST, *names} == names_in(directory)
+
+
+def test_the_use_of_a_catalog_is_not_noted_through_a_link(
+    storage: FileStorage, directory: Path, tmp_path: Path
+) -> None:
+    """The file that a link in place of a catalog leads to keeps its times."""
+    target = tmp_path / "target"
+    target.touch()
+    os.utime(target, (1, 1))
+    (directory / FIRST).unlink()
+    (directory / FIRST).symlink_to(target)
+    storage.update(to(None), 1.0)
+    assert 1.0 == target.stat().st_mtime
 
 
 def test_files_of_the_users_own_stay(storage: FileStorage, directory: Path) -> None:
@@ -467,6 +578,24 @@ def test_the_answer_goes_into_the_reserve(
     assert {SESSION, FIRST} == names_in(directory)
 
 
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_a_reserve_that_is_not_ours_is_not_written(
+    storage: FileStorage, directory: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    """The answer does not go into what has come into the reserve's place."""
+    target = tmp_path / "target"
+    target.write_text("precious")
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+    reserve = reserve_of(directory)
+    reserve.unlink()
+    plant(target, reserve)
+    assert BOB == refresher.update(to(BOB), 1.0) == storage.read()
+    refresher.release()
+    assert "precious" == target.read_text()
+    assert {SESSION, FIRST} == names_in(directory)
+
+
 def test_an_unused_reserve_is_removed(storage: FileStorage, directory: Path) -> None:
     """Releasing leaves nothing, with a reserve or without."""
     refresher = storage.sole_refresher(0.0)
@@ -474,6 +603,23 @@ def test_an_unused_reserve_is_removed(storage: FileStorage, directory: Path) -> 
     refresher.reserve()
     refresher.release()
     assert {SESSION, FIRST} == names_in(directory)
+
+
+def test_an_interrupted_release_lets_the_next_one_in(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the reserve is removed: the right to refresh is given back."""
+    refresher = storage.sole_refresher(0.0)
+    refresher.reserve()
+
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            refresher.release()
+    storage.sole_refresher(0.0).release()
 
 
 def test_the_reserve_of_a_dead_refresher_is_removed(

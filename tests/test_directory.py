@@ -16,7 +16,7 @@ from samples import (
     session,
 )
 
-from neuro_config._directory import SESSION
+from neuro_config._directory import SESSION, open_sole
 from neuro_config._errors import (
     DamagedFileError,
     NewerSchemaError,
@@ -94,6 +94,18 @@ def test_it_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     storage.update(lambda old: ANN, 1.0)
     assert {SESSION} == names_in(tmp_path / "one")
     assert set() == names_in(tmp_path / "two")
+
+
+def test_a_link_that_has_come_since_is_refused(tmp_path: Path) -> None:
+    """A link in place of the directory leads a store that is open nowhere else."""
+    (tmp_path / "other").mkdir(mode=0o700)
+    storage = FileStorage(tmp_path / "store")
+    (tmp_path / "store").symlink_to("other")
+    with pytest.raises(UnsafePathError):
+        storage.read()
+    with pytest.raises(UnsafePathError):
+        storage.update(lambda old: ANN, 1.0)
+    assert set() == names_in(tmp_path / "other")
 
 
 def test_elsewhere_than_on_posix_it_is_one_error() -> None:
@@ -356,3 +368,16 @@ def test_modes_do_not_depend_on_the_umask(own: int, others: int) -> None:
         assert 0o600 == stat.S_IMODE((folder / "a/b" / SESSION).stat().st_mode)
         assert 0o700 == stat.S_IMODE((folder / "a/b").stat().st_mode)
         assert 0o700 == stat.S_IMODE((folder / "a").stat().st_mode)
+
+
+def test_what_is_not_ours_is_not_left_open(tmp_path: Path) -> None:
+    """A file with a second name is refused, and its descriptor is closed."""
+    (tmp_path / "one").touch()
+    os.link(tmp_path / "one", tmp_path / "other")
+    free = os.open(tmp_path, os.O_RDONLY)
+    os.close(free)
+    with pytest.raises(PermissionError):
+        open_sole(str(tmp_path / "one"), os.O_RDONLY)
+    again = os.open(tmp_path, os.O_RDONLY)
+    os.close(again)
+    assert free == again

@@ -343,6 +343,24 @@ def test_what_is_no_file(
     assert os.path.lexists(path)
 
 
+@pytest.mark.parametrize("plant", [os.link, os.symlink])
+def test_what_has_come_meanwhile(
+    store: ConfigStore, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    """What has come into a file's place since it was examined keeps its mode."""
+    target = tmp_path / "target"
+    target.touch(mode=0o644)
+    path = store.path / SESSION
+    path.chmod(0o644)
+    found = examine(patient(store.path))
+    path.unlink()
+    plant(target, path)
+    (outcome,) = mend(found)
+    assert "is something else by now" in outcome.said
+    assert not outcome.is_mended
+    assert 0o644 == mode_of(target)
+
+
 def test_a_lock_with_two_names(store: ConfigStore) -> None:
     """A lock file that is a hard link is an error, and its mode is not changed."""
     path = store.path / "commit.lock"

@@ -54,6 +54,25 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
+def test_the_folder_of_a_new_file_is_forced_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first file is on the disk with the folder that it is in, whoever made that."""
+    forced: List[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            forced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+
+    monkeypatch.setattr(os, "fsync", note)
+    folder = tmp_path / "above" / "store"
+    folder.mkdir(parents=True)
+    assert edit(str(folder / "user.toml"), to(b"new"))
+    assert ["above", "store"] == forced
+
+
 def test_what_is_there_is_given_and_replaced(file: Path) -> None:
     """The function gets the old bytes, and what it returns takes their place."""
     given: List[Optional[bytes]] = []

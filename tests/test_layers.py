@@ -20,12 +20,14 @@ LAYERS = [
     "_version",
     "_deadline",
     "_errors",
+    "_toml",
     "_session",
     "_states",
     "_values",
     "_convert",
     "_wire",
     "_payload",
+    "_catalog_index",
     "_catalog",
     "_choice",
     "_passed_config",
@@ -87,8 +89,8 @@ LAYERS = [
 ]
 PACKAGES = {"testing", "_cli"}
 PURE = [
-    "_errors", "_session", "_states", "_values", "_convert", "_wire", "_payload",
-    "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
+    "_errors", "_toml", "_session", "_states", "_values", "_convert", "_wire", "_payload",
+    "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
     "_etcd_url", "_etcd_keys",
 ]  # fmt: skip
 # What a pure module must not have: the doors to the disk, the network and the clock.
@@ -207,6 +209,7 @@ TOKEN_PATH = {
     "neuro_config._deadline",
     "neuro_config._errors",
     "neuro_config._session",
+    "neuro_config._toml",
     "neuro_config._states",
     "neuro_config._storage",
     "neuro_config._unsaved",

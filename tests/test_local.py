@@ -280,6 +280,8 @@ class TestReadToml:
             (b"[a]\n[a", "(at line 2, column 3)."),
             (b"a = " + b"[" * 5000, "is nested too deeply."),
             (b"a = " + b"9" * 5000, "holds an integer with too many digits."),
+            (b"a = 0x" + b"f" * 5000, "holds an integer with too many digits."),
+            (b"a" + b".a" * 100 + b" = 1", "is nested too deeply."),
         ],
     )
     def test_wrong_bytes(

@@ -29,7 +29,13 @@ from neuro_config._errors import (
     UnsafePathError,
 )
 from neuro_config._files import FileStorage
-from neuro_config._locks import Lock, describe_holder, process_start, read_hint
+from neuro_config._locks import (
+    Lock,
+    _close_lock,
+    describe_holder,
+    process_start,
+    read_hint,
+)
 
 HOLD = """
 import os, sys
@@ -80,6 +86,89 @@ def test_a_lock_is_given_back(directory: str) -> None:
     assert second.held
     timeout_error(directory, 0.05)
     second.release()
+
+
+def test_an_interrupt_while_locking_leaves_no_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C right after the kernel's lock was taken: it is free while one sees the error."""
+    flock = fcntl.flock
+
+    def interrupted(fd: int, operation: int) -> None:
+        flock(fd, operation)
+        if operation != fcntl.LOCK_UN:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            Lock(directory, "commit", 0.0)
+    Lock(directory, "commit", 0.0).release()
+    assert caught.value.__traceback__ is not None
+    assert [] == _open_locks(directory)
+
+
+def test_a_hint_that_fails_in_any_way_leaves_no_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is free while one still holds the error that came after it was taken."""
+
+    def fail(path: str, *arguments: int) -> int:
+        raise MemoryError(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fail)
+        with pytest.raises(MemoryError) as caught:
+            Lock(directory, "commit", 0.0)
+    Lock(directory, "commit", 0.0).release()
+    assert caught.value.__traceback__ is not None
+
+
+def test_a_release_that_the_system_refuses_frees_the_lock(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock ends with its file, which is closed whatever comes of unlocking it."""
+    lock = Lock(directory, "commit", 0.0)
+
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", flock)
+        lock.release()
+    assert [] == _open_locks(directory)
+    Lock(directory, "commit", 0.0).release()
+
+
+def test_a_file_with_the_number_of_a_closed_lock_stays_open(directory: str) -> None:
+    """Another file may have got the number since; only the lock file itself is closed."""
+    path = os.path.join(directory, "commit.lock")
+    Path(path).touch()
+    with open(os.devnull) as other, open(path) as locked:
+        _close_lock(other.fileno(), path)
+        _close_lock(None, path)
+        assert os.fstat(other.fileno())
+        number = os.dup(locked.fileno())
+    _close_lock(number, path)
+    assert [] == _open_locks(directory)
+
+
+def test_an_interrupted_release_closes_the_file(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a release waits for its end."""
+    lock = Lock(directory, "commit", 0.0)
+    flock = fcntl.flock
+
+    def interrupted(fd: int, operation: int) -> None:
+        flock(fd, operation)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lock.release()
+    assert [] == _open_locks(directory)
 
 
 def test_names_do_not_exclude_each_other(directory: str) -> None:
@@ -156,6 +245,7 @@ def test_a_negative_timeout_is_one_try(directory: str) -> None:
 # ------------------------------------------------------- who dies or stands
 
 
+@pytest.mark.attack("8")
 def test_a_killed_holder_does_not_block(directory: str) -> None:
     """After SIGKILL the lock is free at once."""
     with held_elsewhere(directory) as pid:
@@ -163,6 +253,7 @@ def test_a_killed_holder_does_not_block(directory: str) -> None:
         Lock(directory, "commit", WAIT).release()
 
 
+@pytest.mark.attack("8")
 def test_a_stopped_holder_is_named_and_reading_goes_on(directory: str) -> None:
     """A holder under SIGSTOP costs a writer its timeout, and readers nothing."""
     storage = FileStorage(directory)
@@ -188,6 +279,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.attack("8", "13")
 def test_a_living_child_of_a_dead_holder_does_not_block(directory: str) -> None:
     """A child forked while the lock was held drops what it inherited."""
     with started(HOLD + FORK, directory) as process:
@@ -200,6 +292,7 @@ def test_a_living_child_of_a_dead_holder_does_not_block(directory: str) -> None:
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.attack("8", "13")
 def test_a_program_started_by_the_holder_does_not_block(directory: str) -> None:
     """A program that runs on inherits nothing."""
     lock = Lock(directory, "commit", 0.0)
@@ -421,6 +514,25 @@ def test_a_useless_hint_is_nobody_in_particular(tmp_path: Path, data: bytes) -> 
     """Whatever stands in a hint, the error is made."""
     (tmp_path / "commit.holder").write_bytes(data)
     assert "another process or thread" == describe_holder(str(tmp_path), "commit")
+
+
+def test_a_hint_is_a_file_of_ours_alone(directory: str, tmp_path: Path) -> None:
+    """A hint with another name is neither written nor read: the lock works without."""
+    other = tmp_path / "other"
+    other.write_text('{"pid": 1, "since": 0.0}')
+    other.chmod(0o644)
+    os.link(other, f"{directory}/commit.holder")
+    Lock(directory, "commit", 0.0).release()
+    assert '{"pid": 1, "since": 0.0}' == other.read_text()
+    assert 0o644 == stat.S_IMODE(other.stat().st_mode)
+    assert {} == read_hint(directory, "commit")
+
+
+def test_a_shorter_hint_leaves_nothing_of_the_old_one(directory: str) -> None:
+    """A hint is as long as what it says."""
+    Path(directory, "commit.holder").write_text("x" * 999)
+    Lock(directory, "commit", 0.0).release()
+    assert os.getpid() == read_hint(directory, "commit")["pid"]
 
 
 def test_a_missing_hint_is_nobody_in_particular(directory: str) -> None:

@@ -248,13 +248,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=STORES)
     def token(self, which: int) -> None:
         call, seen = self.stores[which].token, self.seen[which]
-        if seen is not None and self.clock() < fresh_until(seen):
+        if seen is not None and self.clock() < fresh_until(seen, self.clock()):
             assert seen.token.access_token == call()  # whatever the disk says
             return
         if self.refused(which, refresh, call):
             return
         assert self.disk is not None
-        if self.clock() < fresh_until(self.disk):
+        if self.clock() < fresh_until(self.disk, self.clock()):
             self.seen[which] = self.disk
             assert self.disk.token.access_token == call()
         elif self.disk.token.refresh_token is None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from yarl import URL
 
-from neuro_config._convert import Malformed, parse_json
+from neuro_config._convert import VALUES_LIMIT, Malformed, parse_json
 from neuro_config._errors import MalformedAnswerError, PlatformError
 from neuro_config._payload import ServerConfig, parse_config
 from neuro_config._session import AuthConfig
@@ -731,6 +731,13 @@ def test_malformed_body(body: bytes, reason: str) -> None:
     assert ("", reason) == (caught.value.where, caught.value.reason)
 
 
+def test_too_many_values() -> None:
+    """An answer of so many values that it would fill the memory is refused unread."""
+    body = b"[" + b"[]," * (VALUES_LIMIT // 2) + b"0]"
+    with pytest.raises(MalformedAnswerError, match="too many values"):
+        parse_config(body, url=API)
+
+
 def test_surrogate_pairs() -> None:
     """Characters beyond the 16-bit plane, and backslashes, may be escaped."""
     assert ["\N{SHEEP}", "\\ud800"] == parse_json(b'["\\ud83d\\udc11", "\\\\ud800"]')
@@ -908,6 +915,7 @@ def test_malformed_text() -> None:
         "https://ba rn.example",
         "https://xn--a/",
         "https://[::1",
+        "https://[:1]:8443/",
     ],
 )
 def test_malformed_url(url: object) -> None:

@@ -27,6 +27,7 @@ import trustme
 import urllib3
 from hypothesis import given, strategies as st
 from samples import in_child
+from test_secrets import shown as shown_with_locals
 from wire import Answer, Wire, drip, hang, http, read_request, reset
 
 from neuro_config._deadline import LONGEST, Deadline
@@ -198,6 +199,15 @@ def test_no_redirect_is_followed(call: Call, status: int) -> None:
     assert (1, []) == (len(wire.requests), other.peers)
 
 
+@pytest.mark.parametrize("location", ["http://[", "//", "ftp://\xff", ""])
+@BOTH
+def test_a_redirect_to_nowhere(call: Call, location: str) -> None:
+    """A redirect is the same error wherever it leads to."""
+    with Wire(http({}, 302, f"Location: {location}\r\n")) as wire:
+        error = failure_of(lambda: call(wire.url))
+    assert {get: PlatformError, refresh: AuthError}[call] is type(error)
+
+
 # ------------------------------------------------------------- what is repeated
 
 
@@ -319,8 +329,22 @@ def test_a_server_that_starts(call: Call) -> None:
         ),
         http(gzip.compress(bytes(1 << 26)), headers="Content-Encoding: gzip\r\n"),
         drip(b"HTTP/1.1 503 No\r\n\r\n", b"x" * 65536, 0),
+        drip(b"HTTP/1.1 302 No\r\nLocation: /\r\n\r\n", b"x" * 65536, 0),
+        drip(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+            b"x" * 65536,
+            0,
+        ),
     ],
-    ids=["long", "endless", "chunks", "bomb", "endless-503"],
+    ids=[
+        "long",
+        "endless",
+        "chunks",
+        "bomb",
+        "endless-503",
+        "endless-redirect",
+        "endless-chunk",
+    ],
 )
 def test_a_long_body(answer: Answer) -> None:
     """A body is read up to its limit, and unpacked no further."""
@@ -328,6 +352,19 @@ def test_a_long_body(answer: Answer) -> None:
         error = failure_of(lambda: refresh(wire.url))
     expected = f"{wire.url}/token: unusable answer: is longer than 256 KiB."
     assert (MalformedAnswerError, expected) == (type(error), str(error))
+
+
+def test_a_known_configuration_is_not_read() -> None:
+    """What comes again is told by its source alone; what is new is read."""
+    body = {"authorized": True, "clusters": [], "orgs": [{"name": "a", "role": "user"}]}
+    client = PlatformClient()
+    with Wire(http(body)) as wire:
+        first = client.get_config(wire.url, TOKEN, Deadline(5.0))
+        again = client.get_config(wire.url, TOKEN, Deadline(5.0), known=first.source)
+        other = client.get_config(wire.url, TOKEN, Deadline(5.0), known="0" * 64)
+    assert (1, 0, 1) == tuple(len(one.orgs) for one in (first, again, other))
+    assert first.source == again.source == other.source
+    assert again.authorized
 
 
 def test_a_long_configuration() -> None:
@@ -389,9 +426,10 @@ def test_a_slow_answer(call: Call, answer: Answer) -> None:
     assert str(error).endswith(": no whole answer within 0.3 s. Try again later.")
 
 
-def test_the_reader_stops_at_the_deadline() -> None:
+@pytest.mark.parametrize("piece", [b"x", b"x" * 65536])
+def test_the_reader_stops_at_the_deadline(piece: bytes) -> None:
     """What is left of a late call ends with the next piece that it reads."""
-    with Wire(drip(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0.05)) as wire:
+    with Wire(drip(b"HTTP/1.1 200 OK\r\n\r\n", piece, 0.05)) as wire:
         failure_of(lambda: get(wire.url, 0.2))
         until = time.monotonic() + 5
         while "neuro_config-request" in [one.name for one in threading.enumerate()]:
@@ -508,7 +546,15 @@ def test_no_thread_can_be_started() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [reset, b"", b"junk\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"]
+    "answer",
+    [
+        reset,
+        b"",
+        b"junk\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}",
+    ],
 )
 @BOTH
 def test_a_broken_answer(call: Call, answer: Answer) -> None:
@@ -679,6 +725,54 @@ def test_an_echo(call: Call, status: int, how: Callable[[str], str]) -> None:
     ):
         with Wire(http(body.encode(), status)) as wire:
             failure_of(functools.partial(call, wire.url))
+
+
+@pytest.mark.parametrize("status", [201, 302, 400, 500])
+@pytest.mark.parametrize(
+    "body", [{"access_token": "new-one"}, b"refresh_token=new-one&scope=x"]
+)
+def test_a_grant_with_another_status(status: int, body: object) -> None:
+    """New tokens that come with a status which says otherwise are not shown."""
+    with Wire(http(body, status)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    assert "new-one" not in str(error)
+    assert "it does not say why" in str(error)
+
+
+def test_no_frame_knows_what_was_said() -> None:
+    """The frames that read an unusable answer are not those that an error comes from."""
+    body = {"access_token": {"x": "new-one"}}
+    with Wire(http(body)) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert "parse_token_answer" == names[-1]
+    assert "new-one" not in shown_with_locals(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http({"access_token": "secret-one", "long": "x" * TOKEN_LIMIT}),
+        http(
+            gzip.compress(b'{"access_token": "secret-one"}')[:-9],
+            headers="Content-Encoding: gzip\r\n",
+        ),
+        http(
+            gzip.compress(b'{"access_token": "secret-one"}', 0)[:-9] + b"junk" * 9,
+            headers="Content-Encoding: gzip\r\n",
+        ),
+        http({"refresh_token": "secret-two", "access_token": 5}),
+        http({"data": {"access_token": "secret-one"}}, 500),
+        http({"access_token": "secret-one"}, 400),
+    ],
+    ids=["long", "cut-off", "no-gzip", "half", "nested", "refused"],
+)
+def test_the_locals_of_an_unusable_grant(answer: Answer) -> None:
+    """A reporter that keeps the locals of our frames sees no token of the answer."""
+    with Wire(answer) as wire:
+        error = failure_of(lambda: refresh(wire.url))
+    assert "secret-one" not in shown_with_locals(error)
+    assert "secret-two" not in shown_with_locals(error)
 
 
 def test_a_granted_token_may_be_the_old_one() -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import List
 
 import pytest
-from common import ROOT
+from common import HAS_ATHERIS, ROOT
 from proof import Row, rows_in
 
 LISTER = """
@@ -33,10 +33,12 @@ def attacks() -> List[Row]:
     return sorted({Row(*line[1:]) for line in lines if line[0] == "ROW"})
 
 
-def test_the_page_tells_of_every_attack() -> None:
-    """docs/explanation/proof.md has a row for each attack, and no other."""
-    page = (ROOT / "docs/explanation/proof.md").read_text()
-    assert attacks() == sorted(rows_in(page))
+if HAS_ATHERIS:  # elsewhere one attack is missing
+
+    def test_the_page_tells_of_every_attack() -> None:
+        """docs/explanation/proof.md has a row for each attack, and no other."""
+        page = (ROOT / "docs/explanation/proof.md").read_text()
+        assert attacks() == sorted(rows_in(page))
 
 
 def test_every_promise_is_attacked() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import math
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import attrs
@@ -290,6 +292,7 @@ def test_failure_noted_at_the_last_moment(platform: Platform) -> None:
     assert 0 == platform.count("token", grant_type="refresh_token")
 
 
+@pytest.mark.attack("5", "9")
 def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
     """Who waited for a refresh that failed gets the same failure and sends nothing."""
     store = login()
@@ -316,6 +319,7 @@ def test_waiter_shares_a_failure(platform: Platform, login: Login) -> None:
         platform.faults.token.answer(200, count=0)
 
 
+@pytest.mark.attack("6")
 def test_logout_during_a_failing_refresh(platform: Platform, login: Login) -> None:
     """The failure of a refresh brings nothing back that was logged out meanwhile."""
     store = login()
@@ -328,6 +332,7 @@ def test_logout_during_a_failing_refresh(platform: Platform, login: Login) -> No
     assert FileStorage(store.path).read() is None
 
 
+@pytest.mark.attack("6")
 def test_logout_during_an_early_refresh(platform: Platform, login: Login) -> None:
     """token returns no token of a login that was logged out meanwhile."""
     clock = Clock(time.time())
@@ -341,6 +346,7 @@ def test_logout_during_an_early_refresh(platform: Platform, login: Login) -> Non
     assert LoggedOut() == store.state
 
 
+@pytest.mark.attack("mark")
 def test_newer_token_after_invalid_grant(platform: Platform, login: Login) -> None:
     """After invalid_grant a newer token on the disk is taken instead of an error."""
     store = login()
@@ -357,6 +363,29 @@ def test_newer_token_after_invalid_grant(platform: Platform, login: Login) -> No
     FileStorage(store.path).update(change, 5)
     assert join() is None
     assert "newer" == store.token()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_newer_token_is_forced_to_the_disk(
+    login: Login, folder: Path, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """Another's answer is forced to the disk before it is used, and used even if that fails."""
+    store = login()
+    before = store.token()
+    ConfigStore(folder).refresh_token()
+    forced: List[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        if is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.refresh_token()
+    assert before != store.token()
+    assert [str(folder)] == forced
 
 
 def test_read_only_passed_config(platform: Platform) -> None:

@@ -8,13 +8,16 @@ import logging
 import time
 import traceback
 from pathlib import Path
-from typing import Callable, List
+from typing import Any, Callable, List
 
 import pytest
 from common import Clock, Login
 
 import neuro_config
 from neuro_config import ConfigError, ConfigStore, LoggedIn
+from neuro_config._docker_config import install
+from neuro_config._errors import StorageError, UserConfigError
+from neuro_config._files import FileStorage
 from neuro_config._session import Secret, SecretBytes, Token
 from neuro_config.testing import Platform
 
@@ -124,6 +127,53 @@ def test_logins(platform: Platform, folder: Path) -> None:
         text = shown(caught.value)
         for secret in (good, "canary", *passed):
             assert secret not in text
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff", b"[token]\n", b"x = [", b"x = 9e"])
+@pytest.mark.parametrize("start", [b"schema = 9\n", b"schema = 1\n", b""])
+def test_damage(folder: Path, start: bytes, end: bytes) -> None:
+    """A damaged file's error shows nothing of it, nor does that of an update."""
+    folder.mkdir(mode=0o700)
+    data = start + b'[token]\naccess_token = "canary"\n' + end
+    (folder / "session.toml").write_bytes(data)
+    storage = FileStorage(folder)
+    attempts: List[Callable[[], object]] = [
+        storage.read,
+        lambda: storage.update(lambda old: None, 1.0),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StorageError) as caught:
+            attempt()
+        assert None is caught.value.__context__
+        assert "canary" not in shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"auths": "canary", "credHelpers": 5}', '["canary"]', '{"a": "canary",,}']
+)
+def test_dockers_passwords(tmp_path: Path, text: str) -> None:
+    """What else docker keeps in its configuration is not shown when that is wrong."""
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(UserConfigError) as caught:
+        install(str(path), ["registry.example"])
+    assert "canary" not in shown(caught.value)
+
+
+@pytest.mark.parametrize("token", [b"canary", ["canary"]], ids=["bytes", "list"])
+def test_no_text(folder: Path, token: Any) -> None:
+    """What is passed as a token and is no text is not shown either."""
+    config = base64.b64encode(json.dumps({"token": ["canary"]}).encode()).decode()
+    store = ConfigStore(folder)
+    attempts: List[Callable[[], object]] = [
+        lambda: store.login_with_token(token),
+        lambda: neuro_config.login_with_token(token, path=folder),
+        lambda: store.login_with_passed_config(config),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        assert "canary" not in shown(caught.value)
 
 
 def test_passed_config_of_the_environment(

@@ -160,6 +160,22 @@ def test_newer_schema() -> None:
         ({"auth": {"auth_url": "a"}}, "callback_urls is missing"),
         ({"auth": {"callback_urls": [1]}}, "callback_urls is not a list of strings"),
         ({"refresh_sent": {"token_hash": "a", "sent_at": 1}}, "attempts is missing"),
+        (
+            {"refresh_sent": {"token_hash": "a", "sent_at": 1, "attempts": -1}},
+            "attempts is out of range",
+        ),
+        (
+            {
+                "refresh_failure": {
+                    "failed_at": 1,
+                    "count": 2**63,
+                    "no_early_refresh_before": 1,
+                    "reason": "",
+                }
+            },
+            "count is out of range",
+        ),
+        ({"schema": 2**63}, "schema is out of range"),
     ],
 )
 def test_wrong_field(changes: Dict[str, Any], words: str) -> None:
@@ -176,6 +192,8 @@ def test_wrong_field(changes: Dict[str, Any], words: str) -> None:
         (b"schema = secret", "not TOML: at line 1, column 10"),
         (b"schema = " + b"[" * 5000, "not TOML"),
         (b"schema = " + b"9" * 5000, "not TOML|schema"),
+        (b"schema = 0x" + b"f" * 5000, "not TOML: a number is too long"),
+        (b"schema" + b".a" * 100 + b" = 1", "not TOML: nested too deeply"),
     ],
 )
 def test_no_toml(data: bytes, words: str) -> None:

@@ -32,9 +32,11 @@ from neuro_config._states import (
     at,
     fetch,
     fresh_until,
+    is_pending,
     is_spent,
     log_in,
     log_out,
+    resend_at,
     same_login,
     step,
     stored,
@@ -181,12 +183,43 @@ def test_fresh_until(
 ) -> None:
     """A token is fresh for 75 % of its life, longer after a failure, never beyond."""
     session = attrs.evolve(SESSION, token=token, refresh_failure=failure)
-    assert expected == fresh_until(session)
+    assert expected == fresh_until(session, 1080.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(0.0, -math.inf), (899.9, -math.inf), (900.0, 1075.0), (1000.0, 1075.0)],
+)
+def test_fresh_until_before_its_time(now: float, expected: float) -> None:
+    """A token that comes in more than its life is of a clock that was set back."""
+    session = attrs.evolve(SESSION, refresh_failure=None)
+    assert expected == fresh_until(session, now)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(1e9, 1e9 + 82500.0), (1e9 - 1.0, -math.inf)]
+)
+def test_fresh_until_of_a_long_life(now: float, expected: float) -> None:
+    """However long a life is, a token does not come later than in an hour."""
+    token = attrs.evolve(TOKEN, obtained_at=1e9 + 3600, expires_at=1e9 + 108800)
+    session = attrs.evolve(SESSION, token=token, refresh_failure=None)
+    assert expected == fresh_until(session, now)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(890.0, -math.inf), (969.0, 1075.0), (970.0, 1090.0), (1089.0, 1090.0)],
+)
+def test_fresh_until_before_a_pause(now: float, expected: float) -> None:
+    """A pause holds for about as long as it was made, however the clock is set."""
+    failure = RefreshFailure(1030.0, 1, 1090.0, "")
+    session = attrs.evolve(SESSION, refresh_failure=failure)
+    assert expected == fresh_until(session, now)
 
 
 def test_fresh_until_nothing() -> None:
     """Nobody's token is never fresh."""
-    assert -math.inf == fresh_until(None)
+    assert -math.inf == fresh_until(None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +238,36 @@ def test_is_spent(
     token = attrs.evolve(TOKEN, refresh_token=refresh_token)
     session = attrs.evolve(SESSION, token=token, refresh_sent=mark)
     assert expected is is_spent(session)
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "expires_at", "expected"),
+    [
+        (1080.0, 1100.0, 1100.0),
+        (1000.0, 1100.0, 1100.0),
+        (500.0, 1100.0, 600.0),
+        (1080.0, None, math.inf),
+    ],
+)
+def test_resend_at(
+    sent_at: float, expires_at: Optional[float], expected: float
+) -> None:
+    """A spent token waits for the end of the access token, a life after it was sent at most."""
+    session = attrs.evolve(
+        SESSION,
+        token=attrs.evolve(TOKEN, expires_at=expires_at),
+        refresh_sent=RefreshMark(hash_of("refresh"), sent_at),
+    )
+    assert expected == resend_at(session)
+    assert is_pending(session, sent_at)
+    assert not is_pending(session, sent_at - 1)
+    assert not is_pending(session, expected)
+
+
+@pytest.mark.parametrize("mark", [None, RefreshMark("another", 1080.0)])
+def test_nothing_is_pending(mark: Optional[RefreshMark]) -> None:
+    """Without a mark of this refresh token nothing waits."""
+    assert not is_pending(attrs.evolve(SESSION, refresh_sent=mark), 1090.0)
 
 
 def test_same_login() -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import attrs
 import pytest
@@ -28,6 +28,7 @@ from neuro_config import (
     LoggedIn,
     LoggedOut,
     LoginChangedError,
+    MalformedAnswerError,
     MemoryStorage,
     NewerSchemaError,
     NoClusterError,
@@ -47,6 +48,8 @@ from neuro_config import (
     UnknownProjectError,
     UserConfigError,
 )
+from neuro_config._catalog import digest_of, encode
+from neuro_config._payload import parse_config, source_of
 from neuro_config._refresh import in_words
 from neuro_config.testing import ERAS, IDENTITY_CLAIMS, ClusterSpec, Platform
 
@@ -500,6 +503,57 @@ def test_fetch(platform: Platform, login: Login) -> None:
     assert "farm" == store.cluster_name
 
 
+def moved(platform: Platform, other: Platform, store: ConfigStore) -> Dict[str, Any]:
+    """What the platform answers once its authorization server is another one."""
+    url = str(platform.url / "config")
+    answer = requests.get(url, auth=store.auth, proxies={"http": ""}, timeout=30)
+    token_url = str(other.url.origin() / "token")
+    return {**answer.json(), "token_url": token_url, "audience": "new"}
+
+
+def test_fetch_sends_no_refresh_token_elsewhere(
+    platform: Platform, login: Login, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A platform that names another token endpoint does not get the refresh token there."""
+    store = login()
+    before = store.token()
+    with Platform() as other:
+        platform.faults.config.answer(200, moved(platform, other, store))
+        store.fetch()
+        assert "names another authorization server" in caplog.text
+        store.refresh_token()
+        assert before != store.token()
+        assert 0 == other.count("token")
+
+
+def test_fetch_takes_over_the_rest_of_the_authorization(
+    platform: Platform, login: Login
+) -> None:
+    """Of the same authorization server, and without a refresh token, all is stored."""
+    store = login()
+    body = moved(platform, platform, store)
+    platform.faults.config.answer(200, body)
+    store.fetch()
+    assert "new" == audience_of(store)
+    with Platform() as other:
+        platform.faults.reset()
+        store.login_with_token(platform.issue_access_token(), url=platform.url)
+        body = moved(platform, other, store)
+        platform.faults.config.answer(200, body)
+        store.fetch()
+    state = store.state
+    assert isinstance(state, LoggedIn)
+    assert state.session.auth is not None
+    assert body["token_url"] == state.session.auth.token_url
+
+
+def audience_of(store: ConfigStore) -> Optional[str]:
+    state = store.state
+    assert isinstance(state, LoggedIn)
+    assert state.session.auth is not None
+    return state.session.auth.audience
+
+
 def test_fetch_without_change(login: Login) -> None:
     """A fetch that brings nothing new writes no file anew."""
     store = login()
@@ -522,6 +576,29 @@ def test_fetch_without_chosen_cluster(platform: Platform, login: Login) -> None:
     assert "default" == store.cluster_name
     store.switch_cluster("farm")
     assert store.storage_url
+
+
+def test_fetch_reads_no_answer_twice(platform: Platform, login: Login) -> None:
+    """An answer that is known is not read again, unless its catalog is damaged."""
+    store = login()
+    storage = FileStorage(store.path)
+    answer = requests.get(str(platform.url / "config"), auth=store.auth, timeout=30)
+    config = parse_config(answer.content, url="")
+    body = "this is never read"
+    data = encode(
+        attrs.evolve(config, source=source_of(body.encode())), str(platform.url)
+    )
+    storage.update(
+        lambda old: old and attrs.evolve(old, catalog=digest_of(data)), 5, catalog=data
+    )
+    store.reload()
+    platform.faults.config.answer(200, body)
+    store.fetch()
+    assert {*store.clusters} == {cluster.name for cluster in CLUSTERS}
+    (file,) = store.path.glob(f"catalog-{digest_of(data)}*")
+    file.write_bytes(data[:-20] + b"x" * 20)
+    with pytest.raises(MalformedAnswerError):
+        store.fetch()
 
 
 def test_fetch_heals(login: Login) -> None:
@@ -922,6 +999,17 @@ def test_damaged_session(
         assert data == aside.read_bytes()
     store.logout()
     assert [] == list(folder.glob("session.toml*"))
+
+
+def test_a_stored_platform_that_is_no_url(folder: Path, login: Login) -> None:
+    """A session whose platform is no URL says so when it is asked for it."""
+    api_url = str(login().api_url)
+    file = folder / "session.toml"
+    file.write_text(file.read_text().replace(api_url, "http://["))
+    store = ConfigStore(folder)
+    for name in ("api_url", "service_accounts_url"):
+        with pytest.raises(DamagedFileError, match=r"no URL. Log in again"):
+            getattr(store, name)
 
 
 def test_logout_of_damage(folder: Path, login: Login) -> None:

@@ -8,6 +8,7 @@ import random
 import shutil
 import socket
 import sqlite3
+import stat
 import struct
 import subprocess
 import sys
@@ -1055,6 +1056,32 @@ def test_sdk(
         if era < "2026" or project.org_name is not None
     }
     assert before == state_of(path)
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+def test_the_copy_is_private(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    """What is copied is for nobody else while it is read, under any umask."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    modes: List[int] = []
+    connect = sqlite3.connect
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        found = [path.stat().st_mode for path in sorted(scratch.rglob("*"))]
+        modes.extend(map(stat.S_IMODE, found))
+        return connect(*arguments, **options)
+
+    path = with_log(tmp_path, make)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    before = os.umask(umask)
+    try:
+        read(path)
+    finally:
+        os.umask(before)
+    assert [0o700, 0o600, 0o600] == modes
 
 
 @pytest.mark.parametrize(("name", "module", "era"), SDKS)

@@ -115,3 +115,19 @@ def test_the_end_of_a_process() -> None:
         python(AT_EXIT), env=environment(), check=True, capture_output=True, text=True
     )
     assert "the end\nsaved\n" == result.stdout
+
+
+def test_dropped_by_two() -> None:
+    """An answer that two threads drop is dropped once, and not the one that came after."""
+    following = Unsaved(Refresher(), lambda session: session)
+
+    def is_over(found: Unsaved) -> bool:
+        _unsaved.drop("here")  # another thread is faster
+        _unsaved.keep("here", following)
+        return True
+
+    _unsaved.keep("here", Unsaved(Refresher(), lambda session: session))
+    _unsaved.drop("here", is_over)
+    assert following is _unsaved.find("here")
+    assert following.refresher.held
+    _unsaved.drop("here")

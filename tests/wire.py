@@ -127,11 +127,15 @@ class Wire:
         if not request:
             return
         self.requests.append(request)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        answer = self.answer_to(request)
         if isinstance(answer, bytes):
             connection.sendall(answer)
         else:
             answer(self, connection)
+
+    def answer_to(self, request: bytes) -> Answer:
+        """Tell the answer to a request: the next one."""
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
 def read_request(connection: socket.socket) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import IO, TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 1000  # columns, where nobody looks: lines are kept whole for programs
+_EXTRA = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
 DUMB = {"dumb", "unknown"}  # what TERM says of a terminal that obeys nothing
 
 
@@ -86,7 +88,8 @@ class Failure(click.ClickException):
     @classmethod
     def of_usage(cls, error: click.UsageError) -> Failure:
         """Say what is wrong with the command line, and where help is."""
-        text = shown(error.format_message())
+        # Without the argument: it may be a token, given where none belongs.
+        text = shown(_EXTRA.sub(r"\1.", error.format_message()))
         if error.ctx is not None:
             text += f"\nTry '{error.ctx.command_path} --help'."
         return cls(text, ExitCode.USAGE)

@@ -6,6 +6,7 @@ A token is never an argument: any user of the machine sees those with ``ps``.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Optional
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from neuro_config import ConfigStore
 
 ENVIRONMENT = "env:"
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 LIMIT = 1 << 20  # characters; no token is nearly as long
 
 
@@ -133,7 +135,9 @@ def _read_token(source: str) -> str:
     if source.startswith(ENVIRONMENT):
         name = source[len(ENVIRONMENT) :]
         if name not in os.environ:
-            text = f"There is no environment variable {name!r}."
+            # Only what looks like a name: it may be the token, as in env:$NAME.
+            said = f" {name!r}" if _NAME.fullmatch(name) else " of that name"
+            text = f"There is no environment variable{said}."
             raise Failure(text, ExitCode.USAGE)
         return os.environ[name].strip()
     try:

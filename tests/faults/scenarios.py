@@ -1,28 +1,21 @@
-"""What is run under ``strace``: one change of a directory each, and the zygote."""
+"""What is disturbed: one change of a directory each."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import json
-import os
-import signal
-import socket
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import attrs
 from samples import catalog, session
 
+from neuro_config._deadline import Deadline
 from neuro_config._directory import SESSION
 from neuro_config._files import FileStorage
+from neuro_config._refresh import renew
 from neuro_config._session import Choice, Session
 
-PR_SET_PTRACER = 0x59616D61
-PR_SET_PTRACER_ANY = -1
 WAIT = 5.0  # seconds
+NOW = 1.55e9  # the tokens of the samples are valid
 
 ANN = session("ann", "first")
 BOB = session("bob", "second")
@@ -40,6 +33,8 @@ def prepare(directory: Path, scenario: str) -> None:
         return
     FileStorage(directory).update(lambda old: ANN, WAIT, catalog=catalog("first"))
     (directory / "refresh.lock").touch(mode=0o600)
+    if scenario == "adopt":
+        FileStorage(directory).update(lambda old: REFRESHED, WAIT)
     if scenario.endswith("damaged"):
         (directory / SESSION).write_bytes(DAMAGED)
 
@@ -69,6 +64,12 @@ def refresh(storage: FileStorage) -> None:
         refresher.release()
 
 
+def adopt(storage: FileStorage) -> None:
+    """Ask for another token than the one that ``ANN`` has; it is on the disk."""
+    client: Any = None  # nothing is sent
+    renew(storage, client, lambda: NOW, ANN, doing="adopt", deadline=Deadline(WAIT))
+
+
 def read(storage: FileStorage) -> None:
     storage.read()
 
@@ -83,6 +84,7 @@ SCENARIOS: Dict[str, Callable[[FileStorage], None]] = {
     "logout_damaged": logout,
     "refresh": refresh,
     "read": read,
+    "adopt": adopt,
 }
 
 AFTER: Dict[str, Optional[Session]] = {
@@ -95,42 +97,3 @@ AFTER: Dict[str, Optional[Session]] = {
     "logout_damaged": None,
     "refresh": REFRESHED,
 }
-
-
-def _run(scenario: str, storage: FileStorage) -> Dict[str, Any]:
-    try:
-        SCENARIOS[scenario](storage)
-    except BaseException as error:
-        bases = [base.__name__ for base in type(error).__mro__]
-        return {"error": bases[0], "bases": bases, "text": str(error)}
-    return {"error": None, "bases": [], "text": ""}
-
-
-def _serve(connection: socket.socket) -> None:
-    with tempfile.TemporaryDirectory() as warm:  # nothing is imported later on
-        for scenario in SCENARIOS:
-            prepare(Path(warm) / scenario, scenario)
-            _run(scenario, FileStorage(os.path.join(warm, scenario)))
-    libc = ctypes.CDLL(None)
-    gc.disable()
-    while True:
-        request = connection.recv(4096).split()
-        if not request:
-            return
-        child = os.fork()
-        if child == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            storage = FileStorage(request[1].decode())
-            # Where Yama guards processes only a parent may trace, unless one agrees.
-            libc.prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
-            connection.send(b"%d" % os.getpid())  # from now on all calls are counted
-            connection.recv(16)  # go
-            outcome = _run(request[0].decode(), storage)
-            connection.send(json.dumps({"died": False, **outcome}).encode())
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            connection.send(b'{"died": true, "error": null, "bases": [], "text": ""}')
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))

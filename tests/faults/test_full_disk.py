@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from proof import Tally
 from samples import environment, python
 from traced import require
 
@@ -93,6 +94,7 @@ def run(namespace: List[str], disk: Path, code: str) -> Dict[str, Any]:
 WORDS = "nothing was changed: no space is left. Free some, then try again."
 
 
+@pytest.mark.attack("3")
 @pytest.mark.parametrize("scenario", ["switch", "fetch", "login"])
 def test_a_full_disk_leaves_the_old_state(
     namespace: List[str], tmp_path: Path, scenario: str
@@ -110,6 +112,38 @@ report(full=full, failed=failed, before=before, after=seen(storage))
     assert found["before"] == found["after"]
 
 
+@pytest.mark.attack("1", "3")
+@pytest.mark.parametrize("scenario", ["switch", "fetch", "login", "refresh"])
+def test_a_disk_with_little_room_takes_all_or_nothing(
+    namespace: List[str], tmp_path: Path, scenario: str, tally: Tally
+) -> None:
+    """A disk has room for so many pages more, and takes part of a write: the whole change, or the old state and no litter."""
+    code = f"""
+large = catalog("second", 3000)
+scenarios.catalog = lambda name: large if name == "second" else catalog(name)
+found = []
+for pages in range(24):
+    fill()
+    os.truncate(disk / "filler", max(os.path.getsize(disk / "filler") - 4096 * pages, 0))
+    error = attempt(scenarios.SCENARIOS[{scenario!r}], storage)
+    found.append([pages, error, seen(storage)])
+    if error is None:
+        break
+report(found=found, before=before)
+"""
+    found = run(namespace, tmp_path, SMALL_DISK + LOGIN + code)
+    *refused, (pages, error, after) = found["found"]
+    assert refused
+    for _, (kind, text, _), seen in refused:
+        assert ["StorageWriteError", f"{tmp_path}/store: {WORDS}"] == [kind, text]
+        assert found["before"] == seen
+    assert error is None, pages
+    assert not [name for name in after[1] if name.endswith(".tmp")]
+    assert found["before"] != after or scenario == "switch"
+    tally(len(refused) + 1)
+
+
+@pytest.mark.attack("3")
 def test_a_first_login_on_a_full_disk_is_nobodys(
     namespace: List[str], tmp_path: Path
 ) -> None:
@@ -126,6 +160,7 @@ report(failed=failed, read=storage.read())
     assert None is found["read"]
 
 
+@pytest.mark.attack("3")
 def test_a_logout_needs_no_space(namespace: List[str], tmp_path: Path) -> None:
     """On a full disk one can still log out."""
     code = """
@@ -138,6 +173,7 @@ report(failed=failed, after=seen(storage))
     assert None is found["after"][0]
 
 
+@pytest.mark.attack("7", "mark")
 def test_a_reserve_keeps_room_for_the_answer(
     namespace: List[str], tmp_path: Path
 ) -> None:
@@ -159,6 +195,7 @@ report(full=full, others=others, failed=failed, after=seen(storage), before=befo
     assert ["new", found["before"][1]] == found["after"]
 
 
+@pytest.mark.attack("7", "mark")
 def test_no_room_for_a_reserve_is_told_before_anything_is_sent(
     namespace: List[str], tmp_path: Path
 ) -> None:
@@ -176,6 +213,7 @@ report(failed=failed, before=before, after=seen(storage))
     assert found["before"] == found["after"]
 
 
+@pytest.mark.attack("3")
 def test_a_read_only_disk_is_read(namespace: List[str], tmp_path: Path) -> None:
     """Reading works; every kind of writing is an error that says it is not allowed."""
     code = """
@@ -191,6 +229,7 @@ report(failed=failed, before=before, after=seen(storage))
     assert found["before"] == found["after"]
 
 
+@pytest.mark.attack("3")
 def test_a_read_only_home_takes_no_first_login(
     namespace: List[str], tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def wait_for_the_request(platform: Platform) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.attack("7")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_during_a_refresh(
     platform: Platform, login: Login, number: signal.Signals
@@ -85,6 +86,7 @@ def test_signal_during_a_refresh(
         assert err.rstrip().endswith("KeyboardInterrupt")
 
 
+@pytest.mark.attack("7", "mark")
 def test_second_interrupt(platform: Platform, login: Login) -> None:
     """A second Ctrl-C interrupts at once; the mark tells that the answer is not known."""
     store = login()
@@ -100,6 +102,7 @@ def test_second_interrupt(platform: Platform, login: Login) -> None:
     assert stored(store.path).refresh_sent is not None
 
 
+@pytest.mark.attack("8", "mark")
 def test_killed_between_sending_and_saving(platform: Platform, login: Login) -> None:
     """A refresher killed with -9 leaves the mark and no lock: a valid token is served."""
     store = login()
@@ -118,6 +121,7 @@ def test_killed_between_sending_and_saving(platform: Platform, login: Login) -> 
     assert 1 == platform.count("token", grant_type="refresh_token")
 
 
+@pytest.mark.attack("8", "9")
 def test_stopped_refresher(platform: Platform, login: Login) -> None:
     """A frozen refresher is named by its pid after the timeout, and blocks no valid token."""
     from neuro_config import LockTimeoutError
@@ -147,6 +151,7 @@ def test_stopped_refresher(platform: Platform, login: Login) -> None:
     assert "farm" == session.choice.cluster_name
 
 
+@pytest.mark.attack("8", "13")
 def test_fork_during_a_refresh(platform: Platform, login: Login) -> None:
     """A child forked while a thread refreshes drops the lock and works on its own."""
     code = """
@@ -190,6 +195,7 @@ os._exit(0)
     assert 0 == platform.count(reuse_detected=True)
 
 
+@pytest.mark.attack("7", "13")
 def test_child_forked_while_signals_are_put_off(
     platform: Platform, login: Login
 ) -> None:
@@ -222,6 +228,7 @@ thread.join()
     assert (f"{int(signal.SIGTERM)}\n", 0) == (out, process.returncode), err
 
 
+@pytest.mark.attack("5", "13")
 def test_fork_with_an_open_store(platform: Platform, login: Login) -> None:
     """Children forked from a process with an open store share one refresh."""
     code = """
@@ -246,6 +253,7 @@ for _ in range(8):
     assert 1 == platform.count("token", grant_type="refresh_token")
 
 
+@pytest.mark.attack("7", "mark")
 @needs("strace")
 def test_answer_that_the_disk_refuses(platform: Platform, login: Login) -> None:
     """An answer that cannot be saved is returned, kept with the lock, and saved later."""
@@ -278,6 +286,7 @@ def test_answer_that_the_disk_refuses(platform: Platform, login: Login) -> None:
     assert 0 == platform.count(reuse_detected=True)
 
 
+@pytest.mark.attack("6", "7")
 @needs("strace")
 def test_unsaved_answer_and_a_new_login(platform: Platform, login: Login) -> None:
     """An answer that could not be saved is dropped by a login, with its lock."""

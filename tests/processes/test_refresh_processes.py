@@ -21,6 +21,7 @@ def first_results(found: List[Dict[str, Any]]) -> List[str]:
     return [one["results"][0] for one in found]
 
 
+@pytest.mark.attack("5")
 @pytest.mark.parametrize("actions", [("token",), ("fetch", "token")])
 def test_one_refresh(
     platform: Platform, login: Login, workers: Any, actions: Any
@@ -35,6 +36,7 @@ def test_one_refresh(
     assert 0 == platform.count(reuse_detected=True)
 
 
+@pytest.mark.attack("5", "9")
 def test_one_early_refresh(platform: Platform, login: Login, workers: Any) -> None:
     """16 processes past 75 % of a life make one request, and nobody waits for it."""
     store = login()
@@ -47,6 +49,7 @@ def test_one_early_refresh(platform: Platform, login: Login, workers: Any) -> No
     assert fast[-1] < 1.5
 
 
+@pytest.mark.attack("5")
 def test_refresh_token_by_all(platform: Platform, login: Login, workers: Any) -> None:
     """16 processes that ask for another token than their snapshot's make one request."""
     store = login()
@@ -60,6 +63,7 @@ def test_refresh_token_by_all(platform: Platform, login: Login, workers: Any) ->
     assert 1 == platform.count("token", grant_type="refresh_token")
 
 
+@pytest.mark.attack("5")
 def test_every_expiry_anew(platform: Platform, login: Login, workers: Any) -> None:
     """Expiry after expiry there is one request each, and the login lives on."""
     login()
@@ -72,6 +76,7 @@ def test_every_expiry_anew(platform: Platform, login: Login, workers: Any) -> No
     assert 0 == platform.count(reuse_detected=True)
 
 
+@pytest.mark.attack("5", "mark")
 def test_lost_answer(platform: Platform, login: Login, workers: Any) -> None:
     """An answer lost while 15 wait: nobody sends again while the token is valid."""
     store = login()
@@ -94,6 +99,7 @@ def test_lost_answer(platform: Platform, login: Login, workers: Any) -> None:
         ConfigStore(store.path, clock=clock).token()
 
 
+@pytest.mark.attack("9")
 @pytest.mark.parametrize("outage", ["refused", "503", "429", "dropped"])
 @pytest.mark.parametrize("token_is", ["valid", "expired"])
 def test_outage(
@@ -140,6 +146,7 @@ def test_outage(
     assert isinstance(store.state, LoggedIn)
 
 
+@pytest.mark.attack("4", "8")
 def test_switches_go_on_during_a_refresh(
     platform: Platform, login: Login, folder: Path, workers: Any
 ) -> None:
