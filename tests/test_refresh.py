@@ -541,6 +541,26 @@ def test_overtaken_by_a_mark(platform: Platform, leased: Leased) -> None:
     assert marked == leased.read()
 
 
+def test_overtaken_by_a_mark_before_one_is_dated(
+    platform: Platform, leased: Leased
+) -> None:
+    """A mark of a time to come is dated anew only if it is still the one that was read."""
+    store = ConfigStore(storage=leased)
+    platform.log_in(store)
+    session = leased.read()
+    assert session is not None
+    assert session.token.refresh_token is not None
+    theirs = RefreshMark(hash_of(session.token.refresh_token), time.time(), 7)
+    marked = attrs.evolve(session, refresh_sent=theirs)
+    ahead = attrs.evolve(theirs, sent_at=time.time() + 1e6)
+    leased._session = attrs.evolve(session, refresh_sent=ahead)
+    leased.before_mark = [lambda: setattr(leased, "_session", marked)]
+    with pytest.raises(RefreshPendingError):
+        store.refresh_token()
+    assert 0 == sent(platform)
+    assert marked == leased.read()
+
+
 def test_overtaken_until_the_deadline(platform: Platform, leased: Leased) -> None:
     """Who is overtaken until his time is over is told so, and has sent nothing."""
     store = ConfigStore(storage=leased, timeout=0.3)
@@ -647,6 +667,30 @@ def test_who_waits_finds_the_token(platform: Platform, storage: FailingStorage) 
     assert "newer" == other.token()
     timer.join()
     refresher.release()
+
+
+def test_who_waits_forces_the_token_to_the_disk(
+    login: Login, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that was found without the right is on the disk before it is used."""
+    store, storage = login(), FileStorage(folder)
+    refresher = storage.sole_refresher(0.0)
+    session = storage.read()
+    assert session is not None
+    token = attrs.evolve(session.token, access_token="newer")
+    storage.update(lambda old: old and attrs.evolve(old, token=token), 1.0)
+    forced: List[bool] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        forced.append(os.path.samestat(os.fstat(fd), os.stat(folder)))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    store.refresh_token()
+    refresher.release()
+    assert "newer" == store.token()
+    assert [True] == forced
 
 
 class Away(FailingStorage):
