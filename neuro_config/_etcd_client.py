@@ -9,6 +9,7 @@ and of etcd are translated here and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
@@ -111,13 +112,14 @@ class EtcdClient:
     ) -> Dict[bytes, Stored]:
         """Read the newest values of the keys from ``first`` up to before ``end``."""
         payload = {"key": text_of(first), "range_end": text_of(end), **options}
-        answer = self.ask("kv/range", payload, deadline)
-        try:
-            return key_values(answer)
-        except ValueError:
+        found = None
+        with contextlib.suppress(ValueError):
+            found = key_values(self.ask("kv/range", payload, deadline))
+        if found is None:  # raised out here, away from what holds the answer
             raise StorageReadError(
                 self.location, "cannot be read: what answers is no etcd."
-            ) from None
+            )
+        return found
 
     def transact(
         self,

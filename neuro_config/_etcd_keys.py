@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 
+from ._session import Secret, SecretBytes
+
 Payload = Mapping[str, Any]
 
 
@@ -27,7 +29,7 @@ def key_values(answer: Mapping[str, Any]) -> Dict[bytes, Stored]:
     try:
         return {
             b64decode(one["key"]): Stored(
-                b64decode(one.get("value", "")), int(one["mod_revision"])
+                SecretBytes(b64decode(one.get("value", ""))), int(one["mod_revision"])
             )
             for one in answer.get("kvs", ())
         }
@@ -67,7 +69,7 @@ def there(key: bytes) -> Payload:
 
 def put(key: bytes, value: bytes, lease: Optional[str] = None) -> Payload:
     """Write a key."""
-    fields = {"key": text_of(key), "value": text_of(value)}
+    fields = {"key": text_of(key), "value": Secret(text_of(value))}
     if lease is not None:
         fields["lease"] = lease
     return {"request_put": fields}

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 import zlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import attrs
 import pytest
 from etcd_cluster import Cluster, running
 from etcd_relay import Relay
 from samples import WAIT, catalog, in_child, session
+from test_secrets import shown
 
 from neuro_config import (
     DamagedFileError,
@@ -203,6 +204,33 @@ def test_damage(
     assert [damage] == [one.value for one in found.values()]
     storage.update(set_to(None), WAIT)
     assert "set-aside" not in keys(cluster, storage)
+
+
+def test_no_error_holds_what_is_stored(
+    cluster: Cluster, far: EtcdStorage, relay: Relay
+) -> None:
+    """What an error shows, locals of its frames included, holds no token."""
+    token = str(ANN.token.access_token)
+    far.update(set_to(ANN), WAIT)
+    relay.answer("kv/txn", 400, {"code": 7, "message": "etcdserver: permission denied"})
+    errors = [failure_of(lambda: far.update(set_to(BOB), WAIT))]
+    relay.answer("kv/txn", 400, {"code": 7, "message": "etcdserver: permission denied"})
+    errors.append(failure_of(lambda: far.update(set_to(None), WAIT)))
+    stored = {"key": text_of(key(far, "session")), "value": text_of(encode(ANN))}
+    relay.answer("kv/range", 200, {"kvs": [stored]})
+    errors.append(failure_of(far.read))
+    write(cluster, far, "session", encode(ANN) + b"damage")
+    errors.append(failure_of(far.read))
+    errors.append(failure_of(lambda: far.update(set_to(BOB), WAIT)))
+    for error in errors:
+        for secret in (token, text_of(encode(ANN))[:60], text_of(encode(BOB))[:60]):
+            assert secret not in shown(error)
+
+
+def failure_of(call: Callable[[], object]) -> StorageError:
+    with pytest.raises(StorageError) as caught:
+        call()
+    return caught.value
 
 
 def test_logout_of_a_damaged_login(cluster: Cluster, storage: EtcdStorage) -> None:
