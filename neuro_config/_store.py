@@ -296,7 +296,7 @@ class ConfigStore(StoreView):
 
         call = self._call("fetch")
         session = self._valid(call)
-        known, source = self._known(session)
+        known, source = self._known(call, session)
         session, config = self._ask(call, session, known=source)
         # What comes again, as it mostly does, is neither read nor written again.
         is_known = bool(source) and config.source == source
@@ -719,10 +719,11 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         return session
 
-    def _known(self, session: Session) -> Tuple[bytes, str]:
+    def _known(self, call: _Call, session: Session) -> Tuple[bytes, str]:
         """Return the stored catalog and what it was made of; nothing if it is damaged."""
         with suppress(ConfigError):
-            catalog = self._open(session, "fetch")
+            left = call.deadline.remaining
+            catalog = self._opened_anew(session, call.doing, left)
             return catalog.whole(), catalog.source
         return b"", ""
 

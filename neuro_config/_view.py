@@ -17,6 +17,7 @@ from typing import (
     Callable,
     Iterator,
     Mapping,
+    NoReturn,
     Optional,
     Tuple,
     Union,
@@ -37,7 +38,7 @@ from ._errors import (
 from ._local import LocalChoice
 from ._session import Choice, Session, in_range
 from ._states import FOREVER, State, at, fresh_until
-from ._storage import Storage
+from ._storage import READ_TIMEOUT, Storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -406,21 +407,34 @@ class StoreView:
     def _open(self, session: Session, doing: str) -> Catalog:
         opened = self._opened
         if opened is None or opened.digest != session.catalog:
-            from ._catalog import Catalog
-
-            path = os.path.join(
-                self._storage.location, f"catalog-{session.catalog}.jsonl"
-            )
-
-            def read(offset: int, size: int) -> bytes:
-                data = self._storage.read_catalog(session.catalog, offset, size)
-                return self._gone(session, doing, path) if data is None else data
-
-            self._opened = opened = Catalog(session.catalog, read, path)
+            self._opened = opened = self._opened_anew(session, doing)
         return opened
 
-    def _gone(self, session: Session, doing: str, path: str) -> bytes:
-        newest = self._storage.read()
+    def _opened_anew(
+        self,
+        session: Session,
+        doing: str,
+        left: Callable[[], float] = lambda: READ_TIMEOUT,
+    ) -> Catalog:
+        """Open the catalog of a session.
+
+        Args:
+            session: It names the catalog.
+            doing: The call that asks, for errors.
+            left: Returns the seconds that a read of it may take.
+        """
+        from ._catalog import Catalog
+
+        path = os.path.join(self._storage.location, f"catalog-{session.catalog}.jsonl")
+
+        def read(offset: int, size: int) -> bytes:
+            data = self._storage.read_catalog(session.catalog, offset, size, left())
+            return self._gone(session, doing, path, left()) if data is None else data
+
+        return Catalog(session.catalog, read, path)
+
+    def _gone(self, session: Session, doing: str, path: str, left: float) -> NoReturn:
+        newest = self._storage.read(left)
         if newest is not None and newest.catalog == session.catalog:
             raise DamagedFileError(path, "is missing. Call fetch() to get it again.")
         state = type(at(session, self._clock())).__name__

@@ -51,6 +51,7 @@ from neuro_config import (
 from neuro_config._catalog import digest_of, encode
 from neuro_config._payload import parse_config, source_of
 from neuro_config._refresh import in_words
+from neuro_config._storage import READ_TIMEOUT
 from neuro_config.testing import ERAS, IDENTITY_CLAIMS, ClusterSpec, Platform
 
 PROPERTIES = [
@@ -564,6 +565,25 @@ def test_fetch_without_change(login: Login) -> None:
     assert {name: before[name] for name in names} == {
         name: after[name] for name in names
     }
+
+
+def test_fetch_reads_in_the_time_of_the_call(platform: Platform) -> None:
+    """What is known already is read in the time that the whole call has."""
+    timeouts: List[float] = []
+
+    class Timed(MemoryStorage):
+        def read_catalog(
+            self, digest: str, offset: int, size: int, timeout: float = READ_TIMEOUT
+        ) -> Optional[bytes]:
+            timeouts.append(timeout)
+            return super().read_catalog(digest, offset, size, timeout)
+
+    store = ConfigStore(storage=Timed(), timeout=READ_TIMEOUT - 1)
+    platform.log_in(store)
+    timeouts.clear()
+    store.fetch()
+    assert timeouts != []
+    assert max(timeouts) < READ_TIMEOUT
 
 
 def test_fetch_without_chosen_cluster(platform: Platform, login: Login) -> None:
