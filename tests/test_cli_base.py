@@ -48,13 +48,15 @@ def _in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # The promise, error by error: a new one has to be thought about.
 CODES = {
     1: "ConfigError WrongStateError LoginChangedError StaleSnapshotError NoProjectError "
-    "UnsupportedSystemError ClientClosedError StoreClosedError",
+    "UnsupportedSystemError ClientClosedError StoreClosedError LoginPresentError "
+    "StorageURLError",
     3: "NotLoggedInError",
     4: "CannotRefreshError AuthError SessionEndedError",
     5: "UnknownNameError UnknownClusterError UnknownOrgError UnknownProjectError "
     "UnknownPresetError NoClusterError",
     6: "NetworkError ConnectionFailedError RequestTimeoutError RefreshPendingError "
-    "RefreshFailedError PlatformError TokenRefusedError MalformedAnswerError",
+    "RefreshFailedError PlatformError TokenRefusedError MalformedAnswerError "
+    "StorageUnavailableError",
     7: "LockTimeoutError",
     8: "DamagedFileError NewerSchemaError",
     9: "StorageError UnsafePathError StorageReadError StorageWriteError "
