@@ -192,8 +192,7 @@ def _commit(
         if new is None:
             # Whatever else may hold a token of this login. A refresh under way loses
             # its reserve; its answer is not wanted any more.
-            for prefix in (_CORRUPT, _COMMIT_LEFTOVER, _REFRESH_LEFTOVER):
-                _remove(storage, prefix)
+            _remove(storage, _CORRUPT, _COMMIT_LEFTOVER, _REFRESH_LEFTOVER)
         if new == old.session and not old.damaged:
             _sync(storage.location)  # who wrote it may have died before
         else:
@@ -459,10 +458,10 @@ def _is_out_of_use(
     return now - os.lstat(storage.file(name)).st_mtime > KEEP_CATALOG
 
 
-def _remove(storage: Directory, prefix: str, keep: Optional[str] = None) -> None:
+def _remove(storage: Directory, *prefixes: str, keep: Optional[str] = None) -> None:
     for name in _files_in(storage):
         path = storage.file(name)
-        if name.startswith(prefix) and is_ours(name) and path != keep:
+        if name.startswith(prefixes) and is_ours(name) and path != keep:
             _unlink(path)
 
 

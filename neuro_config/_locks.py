@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import os
 import threading
@@ -162,7 +163,7 @@ def _write_hint(directory: str, name: str) -> None:
     hint = {
         "host": os.uname().nodename,
         "pid": pid,
-        "started": process_start(pid),
+        "started": _own_start(pid),
         "since": time.time(),
     }
     with contextlib.suppress(OSError):  # a hint: a full disk shows soon enough
@@ -173,6 +174,11 @@ def _write_hint(directory: str, name: str) -> None:
             os.write(fd, json.dumps(hint).encode())
         finally:
             os.close(fd)
+
+
+@functools.lru_cache(maxsize=1)
+def _own_start(pid: int) -> Optional[str]:
+    return process_start(pid)  # asked by each commit, and stays the same until a fork
 
 
 def read_hint(directory: str, name: str) -> Dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import webbrowser
 from pathlib import Path
 from typing import Iterator, Optional
 
@@ -39,6 +40,9 @@ def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "all_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
+    # It keeps the browser that $BROWSER named once, for good.
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+    monkeypatch.setattr(webbrowser, "_browsers", {})
     os.umask(0o022)
 
 

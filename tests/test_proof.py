@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import List
@@ -92,3 +93,21 @@ def test_the_table_is_written(pytester: pytest.Pytester) -> None:
         Row("4, mark", "Something is tried"),
     ] == rows_in(text)
     assert "| 4, mark | Something is tried | 4,000 | held |" in text
+
+
+def test_the_promises_name_tests_that_exist() -> None:
+    """Each test that the pages in docs/explanation name is there."""
+    named = {
+        tuple(one)
+        for page in (ROOT / "docs/explanation").glob("*.md")
+        for one in re.findall(
+            r"`(tests/[\w/]+\.py)::(?:\w+::)?(\w+)`", page.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 30
+    missing = [
+        one
+        for one in sorted(named)
+        if f"def {one[1]}(" not in (ROOT / one[0]).read_text()
+    ]
+    assert [] == missing

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
+import requests
 from process import Driver, Launcher, all_at_once
 from register import Access, lost
 from subjects import OURS, SUBJECTS, Subject, packages, python_of
 
-from neuro_config.testing import ExpiresIn, Platform, make_clusters
+from neuro_config.testing import ClusterSpec, ExpiresIn, Platform, make_clusters
 
 SIZES = ((3, 15), (100, 50), (1000, 50))
 ORGS = tuple(f"org-{number}" for number in range(8))
@@ -155,7 +156,8 @@ class Bench:
                 driver.seconds("presets", paths[subject])
                 for what in ("get_user_config", "open and presets", "fetch"):
                     driver.seconds(what, paths[subject])
-            for _ in range(self._scale.rounds):
+            given = make_clusters(*size)
+            for number in range(self._scale.rounds):
                 self._sample(f"durable write, {label}", FLOOR, self._durable_write())
                 for subject, driver in drivers.items():
                     path = paths[subject]
@@ -171,6 +173,14 @@ class Bench:
                     self._add(f"switch, {label}", subject, seconds)
                     seconds = driver.seconds("fetch", path)
                     self._add(f"fetch, {label}", subject, seconds)
+                    account = self._platforms[subject].account
+                    account.clusters = (*given, ClusterSpec(name=f"new-{number}"))
+                    render(self._platforms[subject])
+                    seconds = driver.seconds("fetch", path)
+                    self._add(f"fetch of something new, {label}", subject, seconds)
+                    account.clusters = given
+                    render(self._platforms[subject])
+                    driver.seconds("fetch", path)
                 self._fresh_switch(label, paths[OURS], (first, last))
 
     def _fresh_switch(self, label: str, path: str, names: Tuple[str, str]) -> None:
@@ -285,6 +295,15 @@ class Bench:
 
     def _sample(self, measure: str, who: str, value: float) -> None:
         self.samples.setdefault((measure, who), []).append(value)
+
+
+def render(platform: Platform) -> None:
+    """Have the platform make its answer now, so that nobody is charged for that."""
+    token = platform.issue_access_token()
+    headers = {"Authorization": f"Bearer {token}"}
+    with requests.Session() as http:
+        http.trust_env = False
+        http.get(str(platform.url / "config"), headers=headers, timeout=60)
 
 
 def say(text: str) -> None:

@@ -57,7 +57,8 @@ LINES = (
             ("open", "open a store"),
             ("open and presets", "open, and the presets of one cluster"),
             ("switch", "`switch_cluster`"),
-            ("fetch", "`fetch`"),
+            ("fetch", "`fetch`, the same as before"),
+            ("fetch of something new", "`fetch` of something new"),
         )
         for size in LABELS
     ),
@@ -134,6 +135,7 @@ GOALS = (
     Goal("... longer in a fresh process", 0.010, more_than_warm, "s"),
     Goal(f"open, and the presets of one cluster, {LARGE}", 0.010, ours(f"open and presets, {LARGE}"), "s"),
     Goal(f"`fetch`, {LARGE}: times faster than the best peer", 2, times_faster(f"fetch, {LARGE}"), more=True),
+    Goal("... of something new", 2, times_faster(f"fetch of something new, {LARGE}"), more=True),
     Goal("packages installed without extras", 16, most("packages")),
     Goal("size of the installation without extras", 12, most("installed"), " MiB"),
     Goal("refreshes sent by 16 processes", 1, most("herd: requests")),

@@ -1,0 +1,45 @@
+"""How many system calls each operation makes, and what the documentation says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Dict
+
+import filelock
+import pytest
+import scenarios
+from common import ROOT
+from sweep import Sweep
+from tracer import Fault
+
+ASKING = 6  # calls
+
+_ROW = re.compile(r"^\| (\w[\w ]*) \| (\d+) \| ", re.MULTILINE)
+_NAMES = {
+    "read": "read a login",
+    "switch": "switch",
+    "fetch": "fetch something new",
+    "refresh": "refresh",
+    "logout": "logout",
+}
+
+
+def told() -> Dict[str, int]:
+    page = (ROOT / "docs/explanation/speed.md").read_text(encoding="utf-8")
+    return {name: int(count) for name, count in _ROW.findall(page)}
+
+
+@pytest.mark.parametrize("scenario", sorted(_NAMES))
+def test_as_many_calls_as_the_page_says(
+    sweep: Sweep, tmp_path: Path, scenario: str
+) -> None:
+    """Each operation makes as many system calls as documented, an older filelock fewer."""
+    scenarios.prepare(tmp_path / f"{scenario}-template", scenario)
+    outcome, _ = sweep.run(scenario, Fault(outside=True))
+    expected = told()[_NAMES[scenario]]
+    if int(filelock.__version__.split(".")[0]) >= 4:
+        # When it started a process asks once.
+        assert len(outcome.calls) in (expected, expected - ASKING), outcome.calls
+    else:
+        assert expected >= len(outcome.calls), outcome.calls
