@@ -14,10 +14,11 @@ from proof import Row, rows_in
 LISTER = """
 import sys, pytest
 sys.path[:0] = ["tests"]
-from proof import row_of
 
 class Lister:
     def pytest_collection_finish(self, session):
+        from proof import row_of  # not before pytest, which rewrites it
+
         for item in session.items:
             print("ROW", *row_of(item), sep="\\t")
 
