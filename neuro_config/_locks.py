@@ -101,6 +101,8 @@ class Lock:
         if isinstance(self._lock, filelock.UnixFileLock) and os.path.lexists(path):
             return True
         self.release()
+        # One whose unlocking failed refuses to be taken again.
+        self._lock = _file_lock(path)
         return False
 
 
