@@ -165,7 +165,7 @@ def _write_hint(directory: str, name: str) -> None:
     hint = {
         "host": os.uname().nodename,
         "pid": pid,
-        "started": _own_start(pid),
+        "started": own_start(pid),
         "since": time.time(),
     }
     with contextlib.suppress(OSError):  # a hint: a full disk shows soon enough
@@ -179,8 +179,9 @@ def _write_hint(directory: str, name: str) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _own_start(pid: int) -> Optional[str]:
-    return process_start(pid)  # asked by each commit, and stays the same until a fork
+def own_start(pid: int) -> Optional[str]:
+    """Tell when this process started: each commit asks, and it changes with a fork only."""
+    return process_start(pid)
 
 
 def read_hint(directory: str, name: str) -> Dict[str, Any]:

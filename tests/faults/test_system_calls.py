@@ -13,8 +13,6 @@ from common import ROOT
 from sweep import Sweep
 from tracer import Fault
 
-ASKING = 6  # calls
-
 _ROW = re.compile(r"^\| (\w[\w ]*) \| (\d+) \| ", re.MULTILINE)
 _NAMES = {
     "read": "read a login",
@@ -39,7 +37,6 @@ def test_as_many_calls_as_the_page_says(
     outcome, _ = sweep.run(scenario, Fault(outside=True))
     expected = told()[_NAMES[scenario]]
     if int(filelock.__version__.split(".")[0]) >= 4:
-        # When it started a process asks once.
-        assert len(outcome.calls) in (expected, expected - ASKING), outcome.calls
+        assert expected == len(outcome.calls), outcome.calls
     else:
         assert expected >= len(outcome.calls), outcome.calls

@@ -29,7 +29,7 @@ from operations import OPERATIONS
 import neuro_config
 from neuro_config import ConfigStore, NetworkError
 from neuro_config._files import FileStorage
-from neuro_config._locks import is_held
+from neuro_config._locks import is_held, own_start
 
 # Says that it is of ann's, and is signed by nobody.
 TOKEN = "eyJhbGciOiJub25lIn0.eyJpZGVudGl0eSI6ImFubiJ9.x"
@@ -50,6 +50,7 @@ def prepared(order: Dict[str, Any]) -> Callable[[], None]:
 def _do(order: Dict[str, Any]) -> Dict[str, Any]:
     """Do what is ordered; pause before and after."""
     work = prepared(order)
+    own_start.cache_clear()  # asked once in a process, and each run stands for one
     tracer.pause()
     try:
         work()
