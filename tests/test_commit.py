@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -693,19 +694,20 @@ def test_a_forked_child_leaves_the_reserve_alone(
 # ------------------------------------------------- a commit that fails halfway
 
 
-@pytest.fixture
-def limit() -> Iterator[None]:
-    """No file may grow beyond 4 KB."""
+@contextlib.contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes; that holds for the tests' own log, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 BIG = attrs.evolve(BOB, username="b" * 5000)
 
 
-@pytest.mark.usefixtures("limit")
 @pytest.mark.parametrize("old", [encode(ANN), b"damaged", None])
 @pytest.mark.parametrize("new", [None, catalog("second")])
 def test_a_failed_write_leaves_no_litter(
@@ -716,14 +718,14 @@ def test_a_failed_write_leaves_no_litter(
     if old is not None:
         (directory / SESSION).write_bytes(old)
     before = names_in(directory)
-    with pytest.raises(StorageWriteError, match="nothing was changed: File too large"):
+    too_large = pytest.raises(StorageWriteError, match="nothing was changed: File too")
+    with too_large, no_file_beyond(4096):
         storage.update(to(BIG), 1.0, catalog=new, replace=True)
     assert before == names_in(directory)
     if old is not None:
         assert old == (directory / SESSION).read_bytes()
 
 
-@pytest.mark.usefixtures("limit")
 @pytest.mark.parametrize("is_healed", [True, False])
 def test_a_failed_catalog_leaves_no_litter(
     storage: FileStorage, directory: Path, is_healed: bool
@@ -734,7 +736,7 @@ def test_a_failed_catalog_leaves_no_litter(
     if is_healed:
         (directory / name).write_bytes(b"damaged")
     before = names_in(directory)
-    with pytest.raises(StorageWriteError):
+    with pytest.raises(StorageWriteError), no_file_beyond(4096):
         storage.update(to(BOB), 1.0, catalog=big)
     assert ANN == storage.read()
     assert before == names_in(directory)
@@ -742,17 +744,16 @@ def test_a_failed_catalog_leaves_no_litter(
         assert b"damaged" == (directory / name).read_bytes()
 
 
-@pytest.mark.usefixtures("limit")
 def test_an_answer_that_was_refused_can_be_written_again(
     storage: FileStorage, directory: Path
 ) -> None:
     """A commit into the reserve that fails keeps it for the next try."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (RESERVE, -1))
     refresher = storage.sole_refresher(0.0)
     refresher.reserve()
     reserve = reserve_of(directory).stat().st_ino
     too_big = attrs.evolve(BOB, username="b" * RESERVE)
-    with pytest.raises(StorageWriteError, match="nothing was changed"):
+    refused = pytest.raises(StorageWriteError, match="nothing was changed")
+    with refused, no_file_beyond(RESERVE):
         refresher.update(to(too_big), 1.0)
     assert ANN == storage.read()
     refresher.update(to(BOB), 1.0)
