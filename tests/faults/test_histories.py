@@ -279,7 +279,7 @@ def test_histories(
     """2 to 64 processes and threads, killed and stopped at random, do everything at once."""
     rounds = Rounds(platform, folder, herd, random.Random(f"{size}"))
     done = 0
-    while done < effort(450):
+    while done < effort(900):
         acts = rounds.round(*size)
         done += acts
         tally(acts)
