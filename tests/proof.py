@@ -12,7 +12,7 @@ table says. It takes ``effort`` for how much to do, and counts its cases with ``
             tally()
 
 The plain suite makes an effort of 0.1, CI one of 0.5, ``--effort 10`` is the long form.
-``--proof FILE`` writes the rows of a run into the page ``FILE``.
+``--proof=FILE`` writes the rows of a run into the page ``FILE``.
 """
 
 from __future__ import annotations

@@ -101,32 +101,32 @@ def scenes(
 
 @pytest.mark.attack("4", "5", "6", "7", "mark")
 def test_two_processes_in_every_order(play: Play, effort: Effort) -> None:
-    """Two processes' operations are interleaved in every order with one interruption or two."""
+    """Two processes' operations are interleaved in orders with one interruption or two."""
     play(scenes(PAIRS, *NOW), 2, effort(6))
 
 
 @pytest.mark.attack("4", "5", "6", "7", "mark")
 def test_three_processes_in_every_order(play: Play, effort: Effort) -> None:
-    """Three processes' operations are interleaved in every order with one interruption or two."""
+    """Three processes' operations are interleaved in orders with one interruption or two."""
     play(scenes(TRIPLES, "fresh", "expired"), 2, effort(12))
 
 
 @pytest.mark.attack("4", "5", "6", "13")
 def test_threads_of_one_store_in_every_order(play: Play, effort: Effort) -> None:
-    """Two threads of one store are interleaved in every order, and it shows what is stored."""
+    """Two threads of one store are interleaved step by step, and it shows what is stored."""
     play(scenes(PAIRS, "fresh", "expired", cast="one store"), 2, effort(12))
 
 
 @pytest.mark.parametrize("deaths", [1])
 @pytest.mark.attack("4", "6", "7", "mark")
 def test_one_dies_at_any_step(play: Play, effort: Effort) -> None:
-    """One of two processes is killed at any step, in every order with one interruption."""
+    """One of two processes is killed at any step, with one interruption before."""
     play(scenes(PAIRS, "fresh", "expired"), 1, effort(8))
 
 
 @pytest.mark.attack("7", "mark")
 def test_answer_lost_before_in_every_order(play: Play, effort: Effort) -> None:
-    """Two processes find the mark of a lost answer, in every order with an interruption."""
+    """Two processes find the mark of a lost answer, in orders with an interruption."""
     pairs = [pair for pair in PAIRS if set(pair) & {"token", "refresh_token", "fetch"}]
     play(scenes(pairs, *NOW, spent=True), 1, effort(4))
 
@@ -136,6 +136,6 @@ def test_answer_lost_before_in_every_order(play: Play, effort: Effort) -> None:
 def test_answer_that_the_disk_refuses_in_every_order(
     play: Play, effort: Effort, refused: Tuple[int, ...]
 ) -> None:
-    """Threads share an answer that the disk refuses to take once or twice, in every order."""
+    """Threads share an answer that the disk refuses to take once or twice, step by step."""
     made = [Scene("fresh", scripts, "threads", refused=refused) for scripts in UNSAVED]
     play(made, 2, effort(24))

@@ -284,7 +284,7 @@ def contents(directory: Path) -> Dict[str, object]:
 
 @pytest.mark.attack("3", "10")
 def test_unsafe_directory(scene: Scene, tally: Tally, effort: Effort) -> None:
-    """Every mode of the directory and of the one above, with and without sticky bit, and a foreign owner: refused wherever others can write it, and nothing in it changes."""
+    """Every mode of the directory, with and without sticky bit, and a foreign owner: refused wherever others can write it, and nothing in it changes."""
     owners = (0, NOBODY) if os.geteuid() == 0 else (os.geteuid(),)
     cases = [
         (mode | special, owner, doing)
