@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -59,7 +59,8 @@ def expired(session: Optional[Session]) -> Optional[Session]:
 
 
 def stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # To this very thread: another one would stop it a moment later.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def after_the_lock(storage: Any) -> None:
