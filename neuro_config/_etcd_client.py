@@ -188,10 +188,10 @@ class EtcdClient:
             except _Refused as refused:
                 self._raise_refusal(refused, writes)
             except _Failed as failed:
-                if left >= ATTEMPT or str(endpoint) not in failures:
-                    failures[str(endpoint)] = str(failed)  # else it had little time
-            if self._first % len(endpoints) == number:  # no other thread has moved on
-                self._first = number + 1
+                # What a try says that had little time counts where nothing better does.
+                told = {} if left >= ATTEMPT else failures
+                failures[str(endpoint)] = told.get(str(endpoint), str(failed))
+            self._first = number + 1  # whoever asks next begins with the next one
             tries += 1
             if not repeat:
                 raise OutcomeUnknown(_listed(failures))

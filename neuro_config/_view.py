@@ -148,7 +148,9 @@ def _reading(clock: Callable[[], float]) -> float:
 
 def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
     if clock is time.time:
-        return clock  # the kernel lets nobody set it out of range, and each token asks it
+        return (
+            clock  # the kernel lets nobody set it out of range, and each token asks it
+        )
     return functools.partial(_reading, clock)
 
 

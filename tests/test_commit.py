@@ -806,6 +806,25 @@ def broken_disk(monkeypatch: pytest.MonkeyPatch) -> List[Callable[[], None]]:
     return doing
 
 
+def test_a_first_login_that_is_not_surely_on_the_disk_is_taken_back(
+    storage: FileStorage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the fsync after the rename fails, nobody is logged in, as before."""
+    (directory / SESSION).unlink()
+    before = names_in(directory)
+    fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        if (directory / SESSION).exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageWriteError, match="nothing was changed"):
+        storage.update(to(BOB), 1.0, catalog=catalog("second"))
+    assert before == names_in(directory)
+
+
 @pytest.mark.usefixtures("storage")
 @pytest.mark.parametrize("old", [encode(ANN), None, b"", b"#" * SESSION_LIMIT * 2])
 def test_a_change_that_is_not_surely_on_the_disk_is_put_back(
