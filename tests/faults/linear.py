@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 FOREVER = float("inf")
-STEPS = 200_000  # pairs of a state and acts done that one history may take
+STEPS = 100_000  # pairs of a state and acts done that one history may take
 
 Apply = Callable[[Any, Any], Iterable[Any]]
 
