@@ -46,7 +46,11 @@ class Talk:
         with self._asking:
             self.process.stdin.close()
             self.process.stdout.close()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
 
 class Workers:

@@ -18,6 +18,7 @@ Times are those of the clock that all processes share.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import logging
@@ -27,6 +28,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Set, Tuple
 
 from lineage import digest, told
@@ -35,9 +37,11 @@ from neuro_config import ConfigError, ConfigStore
 from neuro_config._deadline import Deadline
 from neuro_config._locks import read_hint
 
-# Imported before the fork, so that the workers differ by microseconds only.
+# Imported before the fork, so that the workers differ by microseconds only, and because
+# a child that is forked while another thread imports waits for that import for ever.
 for _name in ("_catalog", "_choice", "_commit", "_locks", "_new_login", "_refresh"):
     importlib.import_module(f"neuro_config.{_name}")
+importlib.import_module("tomli_w")
 
 TIMEOUT = 60.0  # seconds; of a call
 STOPPED = 0.05  # seconds that a worker is stopped
@@ -161,7 +165,9 @@ class Herd:
         end = time.monotonic() + PATIENCE
         while busy or signals:
             now = time.monotonic()
-            assert now < end, f"still at work: {busy}"
+            if now > end:
+                self._explain(busy)
+                raise AssertionError(f"still at work: {busy}")
             wait = min(0.05, signals[0][0] - now) if signals else 0.05
             if select.select([self._read], [], [], max(wait, 0.0))[0]:
                 events += self._pending(busy)
@@ -192,6 +198,18 @@ class Herd:
         died = {"event": "died", "worker": number, "at": time.monotonic()}
         busy.discard(number)
         return [*self._pending(busy), died]
+
+    def _explain(self, busy: Set[int]) -> None:
+        """Have all who are late write to stderr where they are, and their children."""
+        for number in busy:
+            pid, _ = self._workers.pop(number)
+            children = Path(f"/proc/{pid}/task").glob("*/children")
+            late = [*" ".join(one.read_text() for one in children).split(), pid]
+            for one in late:
+                os.kill(int(one), signal.SIGUSR1)
+                time.sleep(0.5)
+            for one in late:
+                os.kill(int(one), signal.SIGKILL)
 
     def _pending(self, busy: Set[int]) -> List[Order]:
         """Read what is in the pipe, and note who is done."""
@@ -224,6 +242,7 @@ class Herd:
 def main() -> None:
     """Do rounds until stdin ends."""
     logging.disable(logging.WARNING)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     herd = Herd()
     try:
         for line in sys.stdin:
