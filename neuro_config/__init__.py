@@ -7,6 +7,10 @@ pays for nothing else.
 from typing import TYPE_CHECKING, Any, Dict, List
 
 if TYPE_CHECKING:
+    from ._attempts import (
+        RefreshFailure as RefreshFailure,
+        RefreshMark as RefreshMark,
+    )
     from ._client import (
         Client as Client,
         get as get,
@@ -88,8 +92,6 @@ if TYPE_CHECKING:
     from ._session import (
         AuthConfig as AuthConfig,
         Choice as Choice,
-        RefreshFailure as RefreshFailure,
-        RefreshMark as RefreshMark,
         Session as Session,
         Token as Token,
     )
@@ -175,8 +177,8 @@ _MODULES: Dict[str, str] = {
     "Project": "_values",
     "ProjectRootNotFoundError": "_errors",
     "RefreshFailedError": "_errors",
-    "RefreshFailure": "_session",
-    "RefreshMark": "_session",
+    "RefreshFailure": "_attempts",
+    "RefreshMark": "_attempts",
     "RefreshPendingError": "_errors",
     "RequestTimeoutError": "_errors",
     "ResourcePool": "_values",

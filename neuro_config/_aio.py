@@ -41,7 +41,7 @@ from typing import (
     cast,
 )
 
-import attrs
+import attr
 from yarl import URL
 
 # What the properties need when they are first asked, pathlib included: an import reads
@@ -77,11 +77,11 @@ GetAuthCode = Callable[[URL], Union[str, Awaitable[str]]]
 # -------------------------------------------------------------- what a loop may see
 
 
-@attrs.define(eq=False, repr=False)
+@attr.define(eq=False, repr=False)
 class View(StoreView):
     """What a store showed at one moment, with the catalog in memory."""
 
-    _problem: Optional[ConfigError] = attrs.field(default=None, init=False)
+    _problem: Optional[ConfigError] = attr.field(default=None, init=False)
 
     @classmethod
     def of(cls, store: ConfigStore) -> View:

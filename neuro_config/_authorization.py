@@ -13,7 +13,7 @@ import hmac
 from typing import Dict, List, Mapping, Optional
 from urllib.parse import parse_qs
 
-import attrs
+import attr
 from oauthlib.common import generate_token
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 from oauthlib.oauth2.rfc6749 import parameters
@@ -33,7 +33,7 @@ SCOPE = "offline_access"  # which brings a refresh token
 _PASSING = ("server_error", "temporarily_unavailable")
 
 
-@attrs.frozen
+@attr.frozen
 class AuthorizationRequest:
     """What one login asks the authorization server.
 
@@ -46,10 +46,10 @@ class AuthorizationRequest:
 
     auth: AuthConfig
     redirect_uri: str
-    state: str = attrs.field(
+    state: str = attr.field(
         factory=lambda: Secret(generate_token(43)), converter=Secret
     )
-    code_verifier: str = attrs.field(
+    code_verifier: str = attr.field(
         factory=lambda: Secret(WebApplicationClient("").create_code_verifier(64)),
         converter=Secret,
     )

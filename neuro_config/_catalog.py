@@ -25,7 +25,7 @@ from typing import (
     Tuple,
 )
 
-import attrs
+import attr
 
 from ._catalog_index import SCHEMA, SIZE_LIMIT, BadIndex, NewerIndex, parse_index
 from ._errors import (
@@ -33,13 +33,14 @@ from ._errors import (
     MalformedAnswerError,
     NewerSchemaError,
     UnknownClusterError,
+    UnknownPresetError,
 )
 
 if TYPE_CHECKING:
     from yarl import URL
 
     from ._payload import ServerConfig
-    from ._values import Cluster, Org, Project
+    from ._values import Cluster, Org, Preset, Project
 
 FIRST_READ = 1 << 16  # bytes
 INDEX_LIMIT = 1 << 26  # bytes
@@ -139,7 +140,7 @@ def in_memory(data: bytes) -> Catalog:
     )
 
 
-@attrs.define(eq=False)
+@attr.define(eq=False)
 class Catalog:
     """A stored catalog, read as far as it is asked for.
 
@@ -150,18 +151,18 @@ class Catalog:
     """
 
     digest: str
-    _read: Read = attrs.field(repr=False)
+    _read: Read = attr.field(repr=False)
     path: str
-    _index: Optional[Dict[str, Any]] = attrs.field(default=None, init=False, repr=False)
-    _orgs_of: Optional[Dict[str, List[Optional[str]]]] = attrs.field(
+    _index: Optional[Dict[str, Any]] = attr.field(default=None, init=False, repr=False)
+    _orgs_of: Optional[Dict[str, List[Optional[str]]]] = attr.field(
         default=None, init=False, repr=False
     )
-    _start: int = attrs.field(default=0, init=False, repr=False)
-    _parsed: Dict[str, Cluster] = attrs.field(factory=dict, init=False, repr=False)
-    _projects: Optional[Mapping[Project.Key, Project]] = attrs.field(
+    _start: int = attr.field(default=0, init=False, repr=False)
+    _parsed: Dict[str, Cluster] = attr.field(factory=dict, init=False, repr=False)
+    _projects: Optional[Mapping[Project.Key, Project]] = attr.field(
         default=None, init=False, repr=False
     )
-    _is_loaded: bool = attrs.field(default=False, init=False, repr=False)
+    _is_loaded: bool = attr.field(default=False, init=False, repr=False)
 
     def load(self) -> None:
         """Read all of it into memory, unparsed; nothing is read afterwards."""
@@ -345,6 +346,26 @@ class _Clusters(Mapping[str, "Cluster"]):
 
     def __len__(self) -> int:
         return len(self._catalog.orgs_of)
+
+
+class Presets(Mapping[str, "Preset"]):
+    """The presets of a cluster by name."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def __getitem__(self, name: str) -> Preset:
+        presets = self._cluster.presets
+        if name not in presets:
+            hint = f"The cluster is {self._cluster.name!r}."
+            raise UnknownPresetError(name, presets, hint)
+        return presets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cluster.presets)
+
+    def __len__(self) -> int:
+        return len(self._cluster.presets)
 
 
 def _project_json(project: Project) -> Dict[str, Optional[str]]:

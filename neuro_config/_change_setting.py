@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-import attrs
+import attr
 import tomli
 
 from ._edit import edit
@@ -196,7 +196,7 @@ def _read_value(
 
 
 def _read_one(path: str, name: str, parameter: Parameter, text: str) -> Any:
-    one = attrs.evolve(parameter, is_list=False)
+    one = attr.evolve(parameter, is_list=False)
     try:
         return _READERS[one.kind](text)
     except (KeyError, ValueError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Iterable, List, Optional
 
-import attrs
+import attr
 
 from ._catalog import Catalog
 from ._errors import (
@@ -69,9 +69,9 @@ def choose_project(catalog: Catalog, choice: Choice, name: str) -> Choice:
     Raises:
         UnknownProjectError: They have none of that name.
     """
-    chosen = attrs.evolve(choice, project_name=name)
+    chosen = attr.evolve(choice, project_name=name)
     _require_project(
-        catalog, checked(catalog, attrs.evolve(choice, project_name=None)), name
+        catalog, checked(catalog, attr.evolve(choice, project_name=None)), name
     )
     return chosen
 
@@ -88,7 +88,7 @@ def effective(
         UnknownClusterError: The cluster that is meant does not exist.
     """
     if local.cluster_name is None and local.org_name is None:
-        return attrs.evolve(
+        return attr.evolve(
             stored, project_name=local.project_name or stored.project_name
         )
     cluster_name = local.cluster_name or stored.cluster_name
@@ -97,9 +97,7 @@ def effective(
         stored.org_name if stored.org_name in orgs else orgs[0]
     )
     settled = _settle(catalog, cluster_name, org_name, stored.project_name)
-    return attrs.evolve(
-        settled, project_name=local.project_name or settled.project_name
-    )
+    return attr.evolve(settled, project_name=local.project_name or settled.project_name)
 
 
 def checked(catalog: Catalog, choice: Choice, hint: str = "") -> Choice:

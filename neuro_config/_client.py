@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional, Type, Union
 
-import attrs
+import attr
 
 from ._errors import ClientClosedError, NotLoggedInError
 from ._session import Secret
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._values import Preset
 
 
-@attrs.define(eq=False, repr=False)
+@attr.define(eq=False, repr=False)
 class Client:
     """A store, and a ``requests.Session`` that carries its token.
 
@@ -33,11 +33,11 @@ class Client:
         config: The store; it stays usable after ``close()``.
     """
 
-    _config: ConfigStore = attrs.field(
-        validator=attrs.validators.instance_of(ConfigStore)
+    _config: ConfigStore = attr.field(
+        validator=attr.validators.instance_of(ConfigStore)
     )
-    _closed: bool = attrs.field(default=False, init=False)
-    _made: Dict[str, PlatformSession] = attrs.field(factory=dict, init=False)
+    _closed: bool = attr.field(default=False, init=False)
+    _made: Dict[str, PlatformSession] = attr.field(factory=dict, init=False)
 
     def __repr__(self) -> str:
         closed = " closed" if self._closed else ""

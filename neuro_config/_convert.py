@@ -24,7 +24,7 @@ from datetime import time
 from decimal import Decimal
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, cast
 
-import attrs
+import attr
 from yarl import URL
 
 Converter = Callable[[Any], Any]
@@ -249,8 +249,8 @@ def object_of(
     rows = [(key, old_names.get(key, key), table[key]) for key in table]
     required = [
         field.name
-        for field in attrs.fields(cast(Any, kind))
-        if field.default is attrs.NOTHING
+        for field in attr.fields(cast(Any, kind))
+        if field.default is attr.NOTHING
     ]
 
     def convert(raw: Any) -> Any:

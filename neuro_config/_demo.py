@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
-import attrs
+import attr
 
 from ._states import LoggedOut, TokenExpired
 from ._store import ConfigStore
@@ -25,7 +25,7 @@ class NotSharedError(RuntimeError):
     """The processes did not share one refresh."""
 
 
-@attrs.frozen
+@attr.frozen
 class Step:
     """What was done, and where that led to.
 

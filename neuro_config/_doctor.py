@@ -30,7 +30,7 @@ from typing import (
     Tuple,
 )
 
-import attrs
+import attr
 
 from ._catalog import Catalog
 from ._commit import LOCKS, is_ours, leftovers, remove_leftovers
@@ -45,12 +45,12 @@ from ._errors import (
     UnsafePathError,
     UserConfigError,
 )
+from ._facts import can_refresh, is_expired, is_over, is_spent
 from ._local import StrPath, find_local_file, read_toml
 from ._locks import describe_holder, is_held, read_hint
 from ._mounts import mount_of, parse_mounts
 from ._plugins import ConfigScope, Plugin, PluginManager, load_plugins
 from ._session import Session
-from ._states import TokenExpired, at, can_refresh, is_over, is_spent
 from ._storage import Storage
 from ._user_config import checked
 
@@ -75,7 +75,7 @@ class Level(enum.Enum):
     ERROR = "error"
 
 
-@attrs.frozen
+@attr.frozen
 class Finding:
     """What a check found.
 
@@ -91,10 +91,10 @@ class Finding:
     what: str
     path: Optional[str] = None
     advice: str = ""
-    fix: Optional[Callable[[], str]] = attrs.field(default=None, eq=False, repr=False)
+    fix: Optional[Callable[[], str]] = attr.field(default=None, eq=False, repr=False)
 
 
-@attrs.define
+@attr.define
 class Patient:
     """What is examined, and what is needed for it.
 
@@ -119,8 +119,8 @@ class Patient:
     mountinfo: str = "/proc/self/mountinfo"
     storage: Optional[Storage] = None
     checks: Optional[Mapping[str, Check]] = None
-    _manager: Optional[PluginManager] = attrs.field(default=None, init=False)
-    _away: Optional[StorageUnavailableError] = attrs.field(default=None, init=False)
+    _manager: Optional[PluginManager] = attr.field(default=None, init=False)
+    _away: Optional[StorageUnavailableError] = attr.field(default=None, init=False)
 
     @property
     def manager(self) -> PluginManager:
@@ -458,7 +458,6 @@ def check_login(patient: Patient) -> Iterator[Finding]:
     if session is None:
         yield Finding(Level.OK, "Nobody is logged in.")
         return
-    is_expired = type(at(session, now)) is TokenExpired
     mark, failure = session.refresh_sent, session.refresh_failure
     if is_over(session):
         yield Finding(
@@ -467,7 +466,7 @@ def check_login(patient: Patient) -> Iterator[Finding]:
             path,
             "Log in again.",
         )
-    elif is_expired and not can_refresh(session):
+    elif is_expired(session, now) and not can_refresh(session):
         yield Finding(
             Level.ERROR,
             "the token has expired, and there is no refresh token.",

@@ -16,7 +16,7 @@ import re
 from typing import Dict, NamedTuple, NoReturn, Optional, Tuple
 from urllib.parse import parse_qsl, unquote
 
-import attrs
+import attr
 
 from ._errors import StorageURLError
 from ._guard import is_loopback, shown
@@ -41,7 +41,7 @@ class Endpoint(NamedTuple):
         return f"{host}:{self.port}"
 
 
-@attrs.frozen
+@attr.frozen
 class EtcdURL:
     """What a URL says.
 

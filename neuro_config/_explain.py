@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Optional
 
-import attrs
+import attr
 
 from ._errors import ConfigError, NoClusterError, UnknownNameError
 from ._session import Choice
@@ -14,7 +14,7 @@ KINDS = ("cluster", "org", "project")
 STORED, LOCAL, RULE = "stored", "local", "rule"
 
 
-@attrs.frozen
+@attr.frozen
 class Name:
     """A current name, and where it comes from.
 
@@ -28,7 +28,7 @@ class Name:
     source: str
 
 
-@attrs.frozen
+@attr.frozen
 class Explanation:
     """What is chosen and why.
 
@@ -39,7 +39,7 @@ class Explanation:
     """
 
     local_file: Optional[str]
-    names: Mapping[str, Name] = attrs.field(factory=dict)
+    names: Mapping[str, Name] = attr.field(factory=dict)
     error: Optional[ConfigError] = None
 
 

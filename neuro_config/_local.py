@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Union
 
-import attrs
 import tomli
 
 from . import _toml
@@ -32,8 +31,7 @@ MAX_SIZE = 1 << 20
 StrPath = Union[str, "os.PathLike[str]"]
 
 
-@attrs.frozen
-class LocalChoice:
+class LocalChoice(NamedTuple):
     """What the nearest local file says about cluster, org and project.
 
     Args:
@@ -43,7 +41,7 @@ class LocalChoice:
     """
 
     path: Optional[str] = None
-    choice: Choice = attrs.field(factory=Choice)
+    choice: Choice = Choice()
     error: Optional[UserConfigError] = None
 
 

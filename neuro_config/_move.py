@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from typing import List, Optional
 
-import attrs
+import attr
 
 from ._catalog import INDEX_LIMIT, digest_of
 from ._deadline import Deadline
@@ -132,8 +132,8 @@ def _take_away(
             return current
         if leave is Leave.NOTHING:
             return None
-        token = attrs.evolve(session.token, refresh_token=None)
-        return attrs.evolve(
+        token = attr.evolve(session.token, refresh_token=None)
+        return attr.evolve(
             session, token=token, refresh_sent=None, refresh_failure=None
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Mapping, Optional
 
-import attrs
+import attr
 
 from ._catalog import Catalog, encode, in_memory
 from ._choice import first_choice
@@ -26,7 +26,7 @@ from ._session import Choice, Session, Token
 Choose = Callable[[Catalog], Choice]
 
 
-@attrs.frozen
+@attr.frozen
 class NewLogin:
     """A login that nobody has stored yet.
 
@@ -36,7 +36,7 @@ class NewLogin:
     """
 
     session: Session
-    catalog: bytes = attrs.field(repr=False)
+    catalog: bytes = attr.field(repr=False)
 
 
 class NewLogins:
@@ -126,7 +126,7 @@ class NewLogins:
             raise TokenRefusedError(shown(api_url), "check the token and the URL")
         if token.expires_at is not None and token.expires_at <= self._clock():
             # The platform takes it: so it is this clock that is wrong.
-            token = attrs.evolve(token, expires_at=None)
+            token = attr.evolve(token, expires_at=None)
         return _made(config, token, api_url, choose)
 
 

@@ -6,10 +6,10 @@ import html
 from string import Template
 from typing import Optional
 
-import attrs
+import attr
 
 
-@attrs.frozen
+@attr.frozen
 class Page:
     """What a browser gets.
 

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Mapping, Optional
 
-import attrs
+import attr
 
 from ._catalog import Catalog
 from ._choice import checked, choose_cluster, choose_project, first_choice
@@ -16,11 +16,11 @@ from ._session import Choice, Secret
 VARIABLES = ("APOLO_PASSED_CONFIG", "NEURO_PASSED_CONFIG")
 
 
-@attrs.frozen
+@attr.frozen
 class PassedConfig:
     """A login and a choice."""
 
-    token: str = attrs.field(converter=Secret)
+    token: str = attr.field(converter=Secret)
     cluster: str
     url: str
     org_name: Optional[str] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Dict, Mapping, Optional, Tuple, cast
 
-import attrs
+import attr
 from yarl import URL
 
 from ._convert import (
@@ -35,7 +35,7 @@ _SAID = 500
 _NO_CLUSTER = "access to any cluster"
 
 
-@attrs.frozen
+@attr.frozen
 class ServerConfig:
     """What ``GET /config`` says.
 
@@ -56,10 +56,10 @@ class ServerConfig:
     vcluster_url: Optional[URL] = None
     orgs: Tuple[Org, ...] = ()
     projects: Tuple[Project, ...] = ()
-    clusters: Tuple[Mapping[str, Any], ...] = attrs.field(
+    clusters: Tuple[Mapping[str, Any], ...] = attr.field(
         default=(), hash=False, repr=lambda clusters: f"<{len(clusters)} objects>"
     )
-    source: str = attrs.field(default="", eq=False)
+    source: str = attr.field(default="", eq=False)
 
 
 _AUTH: Table = {
@@ -149,8 +149,8 @@ def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
         if said is None and status == 200:
             config = _config(raw)
             if any(raw.get(name) is not None for name in _AUTH):
-                config = attrs.evolve(config, auth=_auth(raw))
-            return cast(ServerConfig, attrs.evolve(config, source=source_of(body)))
+                config = attr.evolve(config, auth=_auth(raw))
+            return cast(ServerConfig, attr.evolve(config, source=source_of(body)))
     except Malformed as error:
         if status == 200:
             raise MalformedAnswerError(url, error.reason, error.where, status) from None

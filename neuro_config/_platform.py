@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import requests
 from urllib3.util import parse_url
@@ -24,6 +24,7 @@ from ._errors import (
     SessionEndedError,
     bare,
 )
+from ._facts import INVALID_GRANT
 from ._guard import (
     QUOTED,
     TOKEN_LIMIT,
@@ -37,9 +38,10 @@ from ._guard import (
     words,
 )
 from ._http import Http
-from ._payload import ServerConfig, parse_config, source_of
 from ._session import AuthConfig, Secret, SecretBytes
-from ._states import INVALID_GRANT
+
+if TYPE_CHECKING:
+    from ._payload import ServerConfig
 
 METADATA = "/.well-known/openid-configuration"
 CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
@@ -89,6 +91,9 @@ class PlatformClient:
             InvalidTokenError: No header can carry the token; nothing was sent.
             NetworkError: One of its branches, all within the deadline.
         """
+        # A refresh needs none of it: it would load all values, and yarl.
+        from ._payload import ServerConfig, parse_config, source_of
+
         url = api_url.rstrip("/") + "/config"
         authorization = None if token is None else bearer(token)
         status, body = self._http.request(

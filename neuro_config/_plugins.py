@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-import attrs
+import attr
 
 from ._errors import PluginError
 
@@ -44,7 +44,7 @@ _WORDS = {
 }
 
 
-@attrs.frozen
+@attr.frozen
 class Parameter:
     """What a parameter's value must be, and where it may stand.
 
@@ -79,7 +79,7 @@ KNOWN: Dict[Key, Parameter] = {
 }
 
 
-@attrs.define
+@attr.define
 class ConfigBuilder:
     """The parameters that are known, to which plugins add theirs.
 
@@ -95,7 +95,7 @@ class ConfigBuilder:
             the names or the scope are impossible.
     """
 
-    parameters: Dict[Key, Parameter] = attrs.field(factory=KNOWN.copy, init=False)
+    parameters: Dict[Key, Parameter] = attr.field(factory=KNOWN.copy, init=False)
 
     def define_int(
         self, section: str, name: str, *, scope: object = ConfigScope.ALL
@@ -164,7 +164,7 @@ class ConfigBuilder:
             )
         if (section, name) not in KNOWN:
             scope = new.scope if old is None else new.scope | old.scope
-            self.parameters[section, name] = attrs.evolve(new, scope=scope)
+            self.parameters[section, name] = attr.evolve(new, scope=scope)
 
 
 class VersionChecker:
@@ -174,7 +174,7 @@ class VersionChecker:
         """Do nothing."""
 
 
-@attrs.frozen
+@attr.frozen
 class Plugin:
     """A plugin that was found, not imported yet.
 
@@ -189,7 +189,7 @@ class Plugin:
     load: Callable[[], Any]
 
 
-@attrs.frozen
+@attr.frozen
 class PluginFailure:
     """A plugin that failed.
 
@@ -210,7 +210,7 @@ class PluginFailure:
         )
 
 
-@attrs.define
+@attr.define
 class PluginManager:
     """What a plugin is called with.
 
@@ -220,9 +220,9 @@ class PluginManager:
         failures: The plugins that failed.
     """
 
-    config: ConfigBuilder = attrs.field(factory=ConfigBuilder, init=False)
-    version_checker: VersionChecker = attrs.field(factory=VersionChecker, init=False)
-    failures: List[PluginFailure] = attrs.field(factory=list, init=False)
+    config: ConfigBuilder = attr.field(factory=ConfigBuilder, init=False)
+    version_checker: VersionChecker = attr.field(factory=VersionChecker, init=False)
+    failures: List[PluginFailure] = attr.field(factory=list, init=False)
 
 
 def load_plugins(found: Optional[Iterable[Plugin]] = None) -> PluginManager:
@@ -312,7 +312,7 @@ def _failure(plugin: Plugin, error: Exception) -> PluginFailure:
     logger = logging.getLogger("neuro_config")
     logger.warning(
         "The plugin %s of the package %s failed to load: %s",
-        *attrs.astuple(failure),
+        *attr.astuple(failure),
     )
     logger.debug("Where the plugin failed:", exc_info=error)
     return failure

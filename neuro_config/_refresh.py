@@ -24,9 +24,10 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Mapping, Optional, Union
 
-import attrs
+import attr
 
 from . import _unsaved
+from ._attempts import RefreshFailure, RefreshMark
 from ._deadline import Deadline
 from ._errors import (
     AuthError,
@@ -44,24 +45,19 @@ from ._errors import (
     StorageError,
     StorageUnavailableError,
 )
-from ._guard import shown
-from ._platform import PlatformClient
-from ._session import RefreshFailure, RefreshMark, Session, Token, hash_of
-from ._signals import deferred
-from ._states import (
-    TokenExpired,
-    at,
-    fail_refresh,
+from ._facts import (
     fresh_until,
+    is_expired,
     is_over,
     is_pending,
     is_spent,
-    mark_refresh,
-    refresh,
     same_login,
-    step,
-    stored,
 )
+from ._guard import shown
+from ._platform import PlatformClient
+from ._session import Session, Token, hash_of
+from ._signals import deferred
+from ._states import at, fail_refresh, mark_refresh, refresh, step, stored
 from ._storage import Refresher, Storage
 from ._unsaved import Unsaved
 
@@ -267,9 +263,8 @@ def _expires_at(expires_in: object, access_token: str, now: float) -> Optional[f
 
 
 def _is_newer(current: Session, held: Session, now: float) -> bool:
-    return (
-        current.token.access_token != held.token.access_token
-        and type(at(current, now)) is not TokenExpired
+    return current.token.access_token != held.token.access_token and not is_expired(
+        current, now
     )
 
 
@@ -288,7 +283,7 @@ def _dated(
     mark = current.refresh_sent
     if mark is None or mark.sent_at <= now:
         return current
-    mark = attrs.evolve(mark, sent_at=now)
+    mark = attr.evolve(mark, sent_at=now)
     return _mark(storage, current, mark, now, doing, deadline)
 
 
@@ -349,7 +344,7 @@ def _failed_for_another(
 
 def _after_a_loss(session: Session, now: float) -> str:
     lost = "The answer got lost, so the refresh token may be spent"
-    if type(at(session, now)) is TokenExpired:
+    if is_expired(session, now):
         return f"{lost}. It is sent once more; if it is refused then, log in again."
     return (
         f"{lost}: it is not sent again until the token, which is still valid, has "

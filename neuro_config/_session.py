@@ -11,12 +11,25 @@ its default. Hence the rule for changes: a new field has a default and raises
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
-import attrs
+import attr
 import tomli
 
 from . import _toml
+
+if TYPE_CHECKING:
+    from ._attempts import RefreshFailure, RefreshMark
 
 SCHEMA = 1
 LATEST = 1e11  # seconds since the epoch, the year 5138; what comes later is no time
@@ -46,7 +59,7 @@ def _secret(text: Optional[str]) -> Optional[Secret]:
     return None if text is None else Secret(text)
 
 
-@attrs.frozen
+@attr.frozen
 class AuthConfig:
     """How the platform lets people log in; what its ``/config`` says without a token.
 
@@ -63,7 +76,7 @@ class AuthConfig:
     success_redirect_url: Optional[str] = None
 
 
-@attrs.frozen
+@attr.frozen
 class Token:
     """An access token, what renews it, and its times in seconds since the epoch.
 
@@ -71,49 +84,13 @@ class Token:
     until the platform refuses it.
     """
 
-    access_token: str = attrs.field(converter=Secret)
+    access_token: str = attr.field(converter=Secret)
     obtained_at: float
     expires_at: Optional[float] = None
-    refresh_token: Optional[str] = attrs.field(default=None, converter=_secret)
+    refresh_token: Optional[str] = attr.field(default=None, converter=_secret)
 
 
-@attrs.frozen
-class RefreshMark:
-    """Written down before a refresh token is spent.
-
-    Args:
-        token_hash: SHA-256 of the refresh token, in hex.
-        sent_at: When it was sent first, seconds since the epoch.
-        attempts: How often it has been sent; more than 1 only after its answer was
-            lost and the access token had expired.
-    """
-
-    token_hash: str
-    sent_at: float
-    attempts: int = 1
-
-
-@attrs.frozen
-class RefreshFailure:
-    """The latest failed refresh, which every process honours.
-
-    Args:
-        failed_at: When, seconds since the epoch.
-        count: How many in a row.
-        no_early_refresh_before: Until then nobody refreshes a token that is still
-            valid, seconds since the epoch.
-        reason: What happened, for people.
-        code: OAuth's error code where the authorization server refused, else ``None``.
-    """
-
-    failed_at: float
-    count: int
-    no_early_refresh_before: float
-    reason: str
-    code: Optional[str] = None
-
-
-@attrs.frozen
+@attr.frozen
 class Choice:
     """Which cluster, org and project are meant; ``None`` is "none"."""
 
@@ -122,7 +99,7 @@ class Choice:
     project_name: Optional[str] = None
 
 
-@attrs.frozen
+@attr.frozen
 class Session:
     """One login, whole.
 
@@ -210,7 +187,10 @@ def encode(session: Session) -> bytes:
     """
     import tomli_w
 
-    table = {"schema": SCHEMA, **_without_none(attrs.asdict(session))}
+    table = {
+        "schema": SCHEMA,
+        **_without_none(attr.asdict(session, retain_collection_types=True)),
+    }
     return SecretBytes(tomli_w.dumps(table).encode())
 
 
@@ -258,6 +238,8 @@ def _decode_auth(table: Mapping[str, Any]) -> AuthConfig:
 
 
 def _decode_mark(table: Mapping[str, Any]) -> RefreshMark:
+    from ._attempts import RefreshMark
+
     return RefreshMark(
         token_hash=_get(table, "token_hash", str),
         sent_at=_number(table, "sent_at"),
@@ -266,6 +248,8 @@ def _decode_mark(table: Mapping[str, Any]) -> RefreshMark:
 
 
 def _decode_failure(table: Mapping[str, Any]) -> RefreshFailure:
+    from ._attempts import RefreshFailure
+
     return RefreshFailure(
         failed_at=_number(table, "failed_at"),
         count=_integer(table, "count"),

@@ -6,14 +6,14 @@ import datetime
 import math
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
-import attrs
+import attr
 
 from ._user_config import CheckedFile, merged
 
 Key = Tuple[str, ...]
 
 
-@attrs.frozen
+@attr.frozen
 class Setting:
     """One setting that holds here.
 
@@ -54,7 +54,7 @@ def as_json(table: Mapping[str, Any]) -> Dict[str, Any]:
     return {key: _json_of(value) for key, value in table.items()}
 
 
-@attrs.frozen
+@attr.frozen
 class _Leaf:
     """A value that is not merged any further, and its file."""
 

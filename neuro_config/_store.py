@@ -25,7 +25,7 @@ from typing import (
     Union,
 )
 
-import attrs
+import attr
 
 from . import _unsaved
 from ._deadline import Deadline
@@ -38,23 +38,10 @@ from ._errors import (
     StorageWriteError,
     SwitchOverriddenError,
 )
+from ._facts import can_refresh, fresh_until, is_expired, is_pending, same_login
 from ._files import open_storage
 from ._local import LocalChoice, read_local_choice
 from ._session import AuthConfig, Choice, Secret, Session
-from ._states import (
-    TokenExpired,
-    at,
-    can_refresh,
-    fetch,
-    fresh_until,
-    is_pending,
-    log_in,
-    log_out,
-    same_login,
-    step,
-    stored,
-    switch,
-)
 from ._view import Binding, Snapshot, StoreView
 
 if TYPE_CHECKING:
@@ -79,8 +66,8 @@ SAVE_PAUSE = 5.0  # seconds between two tries to save an answer
 REFUSED_AGE = 300.0  # seconds; a younger token that is refused means an outage
 
 
-_SECONDS: Any = attrs.validators.and_(
-    attrs.validators.instance_of((int, float)), attrs.validators.ge(0)
+_SECONDS: Any = attr.validators.and_(
+    attr.validators.instance_of((int, float)), attr.validators.ge(0)
 )
 
 
@@ -97,7 +84,7 @@ class _Call:
         self.deadline = deadline
 
 
-@attrs.define(eq=False, repr=False)
+@attr.define(eq=False, repr=False)
 class ConfigStore(StoreView):
     """One user's login and choice of cluster, shared by any number of processes.
 
@@ -122,15 +109,15 @@ class ConfigStore(StoreView):
         StorageURLError: The URL names no storage that can be used here.
     """
 
-    _http: Optional[requests.Session] = attrs.field(default=None, kw_only=True)
-    _timeout: float = attrs.field(default=TIMEOUT, validator=_SECONDS, kw_only=True)
-    _login_timeout: float = attrs.field(
+    _http: Optional[requests.Session] = attr.field(default=None, kw_only=True)
+    _timeout: float = attr.field(default=TIMEOUT, validator=_SECONDS, kw_only=True)
+    _login_timeout: float = attr.field(
         default=LOGIN_TIMEOUT, validator=_SECONDS, kw_only=True
     )
-    _directory: Optional[str] = attrs.field(default=None, init=False)
-    _rebinding: threading.RLock = attrs.field(factory=threading.RLock, init=False)
-    _showing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _plugins: Optional[PluginManager] = attrs.field(default=None, init=False)
+    _directory: Optional[str] = attr.field(default=None, init=False)
+    _rebinding: threading.RLock = attr.field(factory=threading.RLock, init=False)
+    _showing: threading.Lock = attr.field(factory=threading.Lock, init=False)
+    _plugins: Optional[PluginManager] = attr.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self._storage is None:
@@ -293,6 +280,7 @@ class ConfigStore(StoreView):
         """
         from ._catalog import encode, in_memory
         from ._choice import checked, effective, first_choice
+        from ._states import at, fetch, step, stored
 
         call = self._call("fetch")
         session = self._valid(call)
@@ -412,6 +400,8 @@ class ConfigStore(StoreView):
             StorageError: It cannot be removed.
             Exception: What ``show_browser`` raises; nobody is logged in any more.
         """
+        from ._states import at, log_out, step, stored
+
         deadline = Deadline(self._timeout)
         removed: List[Optional[Session]] = []
 
@@ -461,7 +451,7 @@ class ConfigStore(StoreView):
         call = self._call("token")
         session = self._stored_or_held(call)
         now = self._clock()
-        if type(at(session, now)) is TokenExpired:
+        if is_expired(session, now):
             session = self._renew(call, session)
         elif now >= fresh_until(session, now) and not is_pending(session, now):
             session = self._renew_early(call, session)
@@ -580,7 +570,7 @@ class ConfigStore(StoreView):
     def _stored_or_held(self, call: _Call) -> Session:
         """Read; while the storage is away a token that is still valid will do."""
         held = call.seen.session
-        if held is None or type(at(held, self._clock())) is TokenExpired:
+        if held is None or is_expired(held, self._clock()):
             return self._stored(call)
         try:
             left = min(EARLY_TIMEOUT, call.deadline.remaining())
@@ -616,6 +606,8 @@ class ConfigStore(StoreView):
     def _switch(
         self, doing: str, choose: Callable[[Catalog, Choice], Choice], field: str
     ) -> None:
+        from ._states import at, step, stored, switch
+
         call = self._call(doing)
 
         def change(session: Optional[Session]) -> Optional[Session]:
@@ -697,6 +689,8 @@ class ConfigStore(StoreView):
             replace: Whether it takes the place of whatever is there; else a login that
                 is stored by now is taken instead, and damage is an error.
         """
+        from ._states import at, log_in, step, stored
+
         storage = storage or self._storage
 
         def change(old: Optional[Session]) -> Optional[Session]:
@@ -715,7 +709,7 @@ class ConfigStore(StoreView):
 
     def _valid(self, call: _Call) -> Session:
         session = self._stored(call)
-        if type(at(session, self._clock())) is TokenExpired:
+        if is_expired(session, self._clock()):
             session = self._renew(call, session)
         return session
 
@@ -788,7 +782,7 @@ class ConfigStore(StoreView):
         logger.warning("The token is still valid; refreshing it failed: %s", error)
         # In memory too: the disk may be what failed.
         failure = failure_after(session, self._clock(), error)
-        return attrs.evolve(session, refresh_failure=failure)
+        return attr.evolve(session, refresh_failure=failure)
 
 
 Config = ConfigStore  # its name in the reference
@@ -798,7 +792,7 @@ def _with_failure_of(session: Session, newest: Session) -> Session:
     """Keep a failed refresh that the disk did not take, while its token is there."""
     if newest.token != session.token or newest.refresh_failure is not None:
         return newest
-    return attrs.evolve(newest, refresh_failure=session.refresh_failure)
+    return attr.evolve(newest, refresh_failure=session.refresh_failure)
 
 
 def _auth_to_keep(

@@ -15,17 +15,18 @@ import tomli
 MAX_NAMES = 40  # in one key; a setting of the user's has 34 at most
 MAX_DOTS = 10_000  # in all keys; tomli keeps about a kilobyte for each
 
+SHORT = 3000  # characters, too few for an integer that is too long
+
 # Texts and comments. Each alternative takes what it can: none is tried twice.
-_TEXT = re.compile(
+_TEXT = (
     r'"""(?:[^\\"]+|\\.|"(?!""))*(?:"{3,5})?'
     r"|'''(?:[^']+|'(?!''))*(?:'{3,5})?"
     r'|"(?:[^\\"\n]+|\\.)*"?'
     r"|'[^'\n]*'?"
-    r"|#[^\n]*",
-    re.DOTALL,
+    r"|#[^\n]*"
 )
-_KEY = re.compile(r"[^=,\[\]{}\n]+")
-_LONG = re.compile(r"0[xob][0-9A-Fa-f_]{3000}")  # Python writes 4300 decimal digits
+_KEY = r"[^=,\[\]{}\n]+"
+_LONG = r"0[xob][0-9A-Fa-f_]{3000}"  # Python writes 4300 decimal digits
 
 
 def loads(text: str) -> Dict[str, Any]:
@@ -36,11 +37,17 @@ def loads(text: str) -> Dict[str, Any]:
         RecursionError: It is nested too deeply.
         ValueError: An integer has too many digits.
     """
-    bare = _TEXT.sub("x", text)
-    dots = [key.group().count(".") for key in _KEY.finditer(bare)]
+    # A login passes by: the patterns take longer to compile than it takes to be read.
+    if len(text) > SHORT or text.count(".") >= MAX_NAMES:
+        _require_bounded(text)
+    return tomli.loads(text)
+
+
+def _require_bounded(text: str) -> None:
+    bare = re.sub(_TEXT, "x", text, flags=re.DOTALL)
+    dots = [key.group().count(".") for key in re.finditer(_KEY, bare)]
     # A single one may be that of a number.
     if max(dots, default=0) >= MAX_NAMES or sum(n for n in dots if n > 1) > MAX_DOTS:
         raise RecursionError("keys of too many names")
-    if _LONG.search(bare):
+    if re.search(_LONG, bare):
         raise ValueError("an integer of too many digits")
-    return tomli.loads(text)

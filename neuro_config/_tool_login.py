@@ -18,7 +18,7 @@ import re
 from contextlib import suppress
 from typing import Any, Iterator, List, Mapping, Optional
 
-import attrs
+import attr
 
 from ._catalog import Catalog
 from ._choice import choose_cluster, first_choice
@@ -63,7 +63,7 @@ _CLUSTER_NAMES = {
 _APPS_NAMES = {"hostname_templates": "apps_hostname_templates"}
 
 
-@attrs.frozen
+@attr.frozen
 class ToolLogin:
     """A login and a choice.
 
@@ -158,7 +158,7 @@ def _login(path: str, row: Row, now: float) -> ToolLogin:
         path=path,
         api_url=api_url,
         token=_token(token, row, now),
-        config=attrs.evolve(_config(row, restores), auth=_auth(row)),
+        config=attr.evolve(_config(row, restores), auth=_auth(row)),
         choice=Choice(
             _text(row, "cluster_name"),
             _org(org_name) if restores else org_name,
@@ -223,7 +223,7 @@ def _auth(row: Row) -> Optional[AuthConfig]:
     try:
         (raw,) = _objects([_json(row, "auth_config")])
         # The tool writes an empty text for a URL that is not there.
-        fields = {name: raw.get(name) or None for name in attrs.fields_dict(AuthConfig)}
+        fields = {name: raw.get(name) or None for name in attr.fields_dict(AuthConfig)}
         return _parsed({**fields, "authorized": False}).auth
     except (Malformed, ValueError):
         return None

@@ -12,8 +12,6 @@ import threading
 from contextlib import suppress
 from typing import Callable, Dict, Optional
 
-import attrs
-
 from ._errors import StorageError
 from ._session import Session
 from ._storage import Change, Refresher
@@ -21,7 +19,6 @@ from ._storage import Change, Refresher
 LAST_TRY = 5.0  # seconds, when the process ends
 
 
-@attrs.frozen
 class Unsaved:
     """An answer and what it takes to save it.
 
@@ -30,11 +27,12 @@ class Unsaved:
         change: Commits the answer, to the login that it belongs to and no other.
     """
 
-    refresher: Refresher = attrs.field(repr=False)
-    change: Change = attrs.field(repr=False)
-    _dropping: threading.Lock = attrs.field(
-        factory=threading.Lock, init=False, repr=False, eq=False
-    )
+    __slots__ = ("_dropping", "change", "refresher")
+
+    def __init__(self, refresher: Refresher, change: Change) -> None:
+        self.refresher = refresher
+        self.change = change
+        self._dropping = threading.Lock()
 
     def drop(self) -> bool:
         """Return whether this is the first time that it is dropped."""

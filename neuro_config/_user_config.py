@@ -17,7 +17,7 @@ import os
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-import attrs
+import attr
 
 from ._directory import Directory
 from ._errors import UserConfigError
@@ -66,7 +66,7 @@ def load_user_config(
     return _read_only_table(result)
 
 
-@attrs.frozen
+@attr.frozen
 class CheckedFile:
     """One file of the user's settings, found right.
 
@@ -157,7 +157,7 @@ def merged(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> Dict[str, Any]
     return result
 
 
-@attrs.frozen
+@attr.frozen
 class _Checker:
     """Checks one file against the parameters that are known."""
 
@@ -205,7 +205,7 @@ class _Checker:
             return self._item(parameter, value, key)
         if not isinstance(value, list):
             raise self._wrong_type(parameter.wanted, value, key)
-        item = attrs.evolve(parameter, is_list=False)
+        item = attr.evolve(parameter, is_list=False)
         return [self._item(item, one, f"{key}[{i}]") for i, one in enumerate(value)]
 
     def _item(self, parameter: Parameter, value: object, key: str) -> object:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, cast
 
-import attrs
+import attr
 from yarl import URL
 
 # The orgs of a cluster from the time before there were any: access without an org.
@@ -31,7 +31,7 @@ def _read_only(mapping: Mapping[str, V]) -> Mapping[str, V]:
 
 
 def _mapping() -> Any:
-    return attrs.field(default=_NOTHING, converter=_read_only, hash=False)
+    return attr.field(default=_NOTHING, converter=_read_only, hash=False)
 
 
 class _Pickled:
@@ -41,7 +41,7 @@ class _Pickled:
 
     def __reduce__(self) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
         arguments = {}
-        for field in attrs.fields(cast(Any, type(self))):
+        for field in attr.fields(cast(Any, type(self))):
             value = getattr(self, field.name)
             is_mapping = type(value) is MappingProxyType
             arguments[field.name] = dict(value) if is_mapping else value
@@ -52,7 +52,7 @@ def _restore(kind: Type[V], arguments: Dict[str, Any]) -> V:
     return kind(**arguments)
 
 
-@attrs.frozen
+@attr.frozen
 class GPU:
     """Graphics processors of one maker, or slices of one kind (MIG).
 
@@ -67,7 +67,7 @@ class GPU:
     memory: Optional[int] = None
 
 
-@attrs.frozen
+@attr.frozen
 class TPU:
     """The TPU of a preset."""
 
@@ -75,7 +75,7 @@ class TPU:
     software_version: str
 
 
-@attrs.frozen
+@attr.frozen
 class Preset(_Pickled):
     """What a job of this name gets, on each of its nodes.
 
@@ -143,7 +143,7 @@ class Preset(_Pickled):
         return None if self.tpu is None else self.tpu.software_version
 
 
-@attrs.frozen
+@attr.frozen
 class TPUResource:
     """The TPUs of a pool."""
 
@@ -152,7 +152,7 @@ class TPUResource:
     software_versions: Tuple[str, ...] = ()
 
 
-@attrs.frozen
+@attr.frozen
 class ResourcePool(_Pickled):
     """Nodes of one kind.
 
@@ -195,7 +195,7 @@ class ResourcePool(_Pickled):
     is_preemptible: bool = False
 
 
-@attrs.frozen
+@attr.frozen
 class SchedulePeriod:
     """A part of a weekday, in the cluster's time zone.
 
@@ -210,7 +210,7 @@ class SchedulePeriod:
     end_time: time
 
 
-@attrs.frozen
+@attr.frozen
 class EnergySchedule:
     """When energy is cheap or clean: a name and its periods."""
 
@@ -218,7 +218,7 @@ class EnergySchedule:
     periods: Tuple[SchedulePeriod, ...] = ()
 
 
-@attrs.frozen
+@attr.frozen
 class StorageVolume:
     """A volume of the cluster's storage.
 
@@ -231,7 +231,7 @@ class StorageVolume:
     credits_per_hour_per_gb: Decimal
 
 
-@attrs.frozen
+@attr.frozen
 class Apps:
     """Where the apps of a cluster are found.
 
@@ -246,7 +246,7 @@ class Apps:
     launchpad_use_subdomain: bool = False
 
 
-@attrs.frozen
+@attr.frozen
 class Cluster(_Pickled):
     """One cluster: its services, what it offers and to whom.
 
@@ -289,7 +289,7 @@ class Cluster(_Pickled):
     energy_schedules: Mapping[str, EnergySchedule] = _mapping()
 
 
-@attrs.frozen
+@attr.frozen
 class Org:
     """An org that the user belongs to, and as what (``admin``, ``manager``, ``user``)."""
 
@@ -297,7 +297,7 @@ class Org:
     role: str
 
 
-@attrs.frozen
+@attr.frozen
 class Project:
     """A project that the user has access to.
 
@@ -308,7 +308,7 @@ class Project:
         org_name: Its org, or ``None`` for a project without one.
     """
 
-    @attrs.frozen
+    @attr.frozen
     class Key:
         """What tells one project from all others."""
 

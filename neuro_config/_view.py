@@ -15,7 +15,6 @@ import time
 from typing import (
     TYPE_CHECKING,
     Callable,
-    Iterator,
     Mapping,
     NoReturn,
     Optional,
@@ -24,7 +23,7 @@ from typing import (
     cast,
 )
 
-import attrs
+import attr
 
 from ._errors import (
     DamagedFileError,
@@ -33,11 +32,10 @@ from ._errors import (
     NotLoggedInError,
     StaleSnapshotError,
     StorageError,
-    UnknownPresetError,
 )
+from ._facts import FOREVER, fresh_until
 from ._local import LocalChoice
 from ._session import Choice, Session, in_range
-from ._states import FOREVER, State, at, fresh_until
 from ._storage import READ_TIMEOUT, Storage
 
 if TYPE_CHECKING:
@@ -46,31 +44,34 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
+    from ._states import State
     from ._values import Cluster, Preset, Project, ResourcePool
 
 
-@attrs.frozen
 class Snapshot:
     """What one read of the store showed; ``error`` where it could not be read.
 
     It is fresh from ``taken_at`` on: a clock that shows less has been set back.
     """
 
-    session: Optional[Session]
-    local: LocalChoice
-    error: Optional[StorageError] = None
-    taken_at: float = 0.0
-    look_again_at: float = FOREVER
-    access_token: str = attrs.field(init=False, repr=False)
-    fresh_until: float = attrs.field(init=False)
+    __slots__ = (
+        "access_token", "error", "fresh_until", "local", "session", "taken_at",
+    )  # fmt: skip
 
-    @access_token.default
-    def _access_token(self) -> str:
-        return "" if self.session is None else str(self.session.token.access_token)
-
-    @fresh_until.default
-    def _fresh_until(self) -> float:
-        return min(fresh_until(self.session, self.taken_at), self.look_again_at)
+    def __init__(
+        self,
+        session: Optional[Session],
+        local: LocalChoice,
+        error: Optional[StorageError] = None,
+        taken_at: float = 0.0,
+        look_again_at: float = FOREVER,
+    ) -> None:
+        self.session = session
+        self.local = local
+        self.error = error
+        self.taken_at = taken_at
+        self.access_token = "" if session is None else str(session.token.access_token)
+        self.fresh_until = min(fresh_until(session, taken_at), look_again_at)
 
     def is_fresh(self, now: float) -> bool:
         """Tell whether the token may be used without a look at anything else."""
@@ -120,24 +121,6 @@ class Binding:
         return self.snapshot.login_id
 
 
-class _Presets(Mapping[str, "Preset"]):
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    def __getitem__(self, name: str) -> Preset:
-        presets = self._cluster.presets
-        if name not in presets:
-            hint = f"The cluster is {self._cluster.name!r}."
-            raise UnknownPresetError(name, presets, hint)
-        return presets[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._cluster.presets)
-
-    def __len__(self) -> int:
-        return len(self._cluster.presets)
-
-
 def _resolved(storage: Optional[Storage]) -> Storage:
     return cast(Storage, storage)  # None only until the store resolves the path
 
@@ -154,22 +137,22 @@ def _in_range(clock: Callable[[], float]) -> Callable[[], float]:
     return functools.partial(_reading, clock)
 
 
-_PATH = attrs.validators.optional(attrs.validators.instance_of((str, os.PathLike)))
+_PATH = attr.validators.optional(attr.validators.instance_of((str, os.PathLike)))
 
 
-@attrs.define(eq=False, repr=False)
+@attr.define(eq=False, repr=False)
 class StoreView:
     """The reading half of ``ConfigStore``."""
 
-    _path: Union[str, os.PathLike[str], None] = attrs.field(
+    _path: Union[str, os.PathLike[str], None] = attr.field(
         default=None, validator=_PATH
     )
-    _storage: Storage = attrs.field(default=None, converter=_resolved, kw_only=True)
-    _clock: Callable[[], float] = attrs.field(
+    _storage: Storage = attr.field(default=None, converter=_resolved, kw_only=True)
+    _clock: Callable[[], float] = attr.field(
         default=time.time, converter=_in_range, kw_only=True
     )
-    _binding: Binding = attrs.field(init=False)
-    _opened: Optional[Catalog] = attrs.field(default=None, init=False)
+    _binding: Binding = attr.field(init=False)
+    _opened: Optional[Catalog] = attr.field(default=None, init=False)
 
     def __repr__(self) -> str:
         error = self._snapshot.error
@@ -182,6 +165,8 @@ class StoreView:
         snapshot = self._snapshot
         if snapshot.error is not None:
             raise snapshot.error.with_traceback(None)
+        from ._states import at
+
         return at(snapshot.session, self._clock())
 
     @property
@@ -304,7 +289,9 @@ class StoreView:
     @property
     def presets(self) -> Mapping[str, Preset]:
         """The presets of the current cluster by name."""
-        return _Presets(self._cluster)
+        from ._catalog import Presets
+
+        return Presets(self._cluster)
 
     @property
     def resource_pools(self) -> Mapping[str, ResourcePool]:
@@ -441,5 +428,7 @@ class StoreView:
         newest = self._storage.read(left)
         if newest is not None and newest.catalog == session.catalog:
             raise DamagedFileError(path, "is missing. Call fetch() to get it again.")
+        from ._states import at
+
         state = type(at(session, self._clock())).__name__
         raise StaleSnapshotError(state, doing, path)

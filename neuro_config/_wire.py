@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Tuple, cast
 
-import attrs
+import attr
 
 from ._convert import (
     Fields,
@@ -96,7 +96,7 @@ def _mend_gpus(fields: Fields) -> None:
             model = fields.pop(model_name)
             gpu = fields.get(name)
             if gpu is not None and gpu.model is None:
-                fields[name] = attrs.evolve(gpu, model=model)
+                fields[name] = attr.evolve(gpu, model=model)
 
 
 _preset = object_of(

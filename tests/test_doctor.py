@@ -28,6 +28,7 @@ from samples import (
 from wire import Wire, hang, http
 
 from neuro_config import ConfigStore, _store
+from neuro_config._attempts import RefreshFailure, RefreshMark
 from neuro_config._commit import leftovers, remove_leftovers
 from neuro_config._directory import SESSION, Directory, catalog_name
 from neuro_config._doctor import (
@@ -48,7 +49,7 @@ from neuro_config._errors import (
 from neuro_config._locks import Lock, is_held
 from neuro_config._mounts import Mount, mount_of, parse_mounts
 from neuro_config._plugins import Plugin
-from neuro_config._session import RefreshFailure, RefreshMark, Session, encode, hash_of
+from neuro_config._session import Session, encode, hash_of
 from neuro_config._skew import skew_of
 from neuro_config.testing import Platform
 

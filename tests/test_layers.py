@@ -21,7 +21,9 @@ LAYERS = [
     "_deadline",
     "_errors",
     "_toml",
+    "_attempts",
     "_session",
+    "_facts",
     "_states",
     "_values",
     "_convert",
@@ -89,7 +91,8 @@ LAYERS = [
 ]
 PACKAGES = {"testing", "_cli"}
 PURE = [
-    "_errors", "_toml", "_session", "_states", "_values", "_convert", "_wire", "_payload",
+    "_errors", "_toml", "_attempts", "_session", "_facts", "_states", "_values", "_convert",
+    "_wire", "_payload",
     "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
     "_etcd_url", "_etcd_keys",
 ]  # fmt: skip
@@ -210,7 +213,7 @@ TOKEN_PATH = {
     "neuro_config._errors",
     "neuro_config._session",
     "neuro_config._toml",
-    "neuro_config._states",
+    "neuro_config._facts",
     "neuro_config._storage",
     "neuro_config._unsaved",
     "neuro_config._directory",
@@ -222,7 +225,7 @@ TOKEN_PATH = {
 
 TRACE = """
 import sys
-import attr, attrs, tomli  # what any such library needs
+import attr, tomli  # what any such library needs
 before = set(sys.modules)
 import neuro_config
 token = neuro_config.ConfigStore(sys.argv[1]).token()

@@ -30,12 +30,12 @@ from neuro_config import (
     Session,
     UnknownNameError,
 )
+from neuro_config._facts import fresh_until
 from neuro_config._states import (
     TRANSITIONS,
     Event,
     at,
     fetch,
-    fresh_until,
     log_in,
     log_out,
     refresh,

@@ -25,19 +25,15 @@ from neuro_config import (
     WrongStateError,
     _states as states,
 )
+from neuro_config._facts import fresh_until, is_pending, is_spent, resend_at, same_login
 from neuro_config._session import hash_of
 from neuro_config._states import (
     TRANSITIONS,
     Event,
     at,
     fetch,
-    fresh_until,
-    is_pending,
-    is_spent,
     log_in,
     log_out,
-    resend_at,
-    same_login,
     step,
     stored,
 )

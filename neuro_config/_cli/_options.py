@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
-import attrs
+import attr
 import click
 from click.shell_completion import CompletionItem
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Human = Union[str, Callable[[], "RenderableType"]]
 
 
-@attrs.define
+@attr.define
 class Settings:
     """What the options said that all commands have.
 

@@ -31,9 +31,9 @@ def command(settings: Settings) -> None:
 
 
 def _as_json(settings: Settings, steps: Iterator[Step]) -> None:
-    import attrs
+    import attr
 
-    done: List[object] = [attrs.asdict(step) for step in steps]
+    done: List[object] = [attr.asdict(step) for step in steps]
     settings.say("", done)
 
 

@@ -26,7 +26,7 @@ Row = Tuple[str, str, str]
 @click.pass_obj
 def command(settings: Settings) -> None:
     """Show who is logged in, what is chosen and why."""
-    import attrs
+    import attr
 
     from neuro_config._explain import explain
     from neuro_config._states import stored
@@ -51,14 +51,14 @@ def command(settings: Settings) -> None:
         data["api_url"] = session.api_url
         data["token"] = _token(session)
         for kind, name in why.names.items():
-            data[kind] = attrs.asdict(name)
+            data[kind] = attr.asdict(name)
     settings.say(lambda: _table(data), data)
     if why.error is not None:
         raise why.error
 
 
 def _token(session: Session) -> Dict[str, Any]:
-    from neuro_config._states import can_refresh, is_over
+    from neuro_config._facts import can_refresh, is_over
 
     failure = session.refresh_failure
     return {

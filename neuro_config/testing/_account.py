@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any, FrozenSet, Iterable, Mapping, Optional, Tuple
 
-import attrs
+import attr
 
 from neuro_config.testing._model import ClusterSpec, ProjectSpec
 
 
-@attrs.frozen(eq=False)
+@attr.frozen(eq=False)
 class Snapshot:
     """One consistent state of the account; a change makes another one.
 
@@ -104,7 +104,7 @@ class Account:
         with self._lock:
             if cluster.name in (known.name for known in self.clusters):
                 raise ValueError(f"there is a cluster named {cluster.name!r} already")
-            self._snapshot = attrs.evolve(
+            self._snapshot = attr.evolve(
                 self._snapshot, clusters=(*self.clusters, cluster)
             )
 
@@ -121,7 +121,7 @@ class Account:
             left = tuple(known for known in self.clusters if known.name != name)
             if left == self.clusters:
                 raise ValueError(f"there is no cluster named {name!r}")
-            self._snapshot = attrs.evolve(self._snapshot, clusters=left)
+            self._snapshot = attr.evolve(self._snapshot, clusters=left)
 
     def clear(self) -> None:
         """Take all clusters, orgs and projects away; the users can still log in."""
@@ -129,4 +129,4 @@ class Account:
 
     def _change(self, **changes: Any) -> None:
         with self._lock:
-            self._snapshot = attrs.evolve(self._snapshot, **changes)
+            self._snapshot = attr.evolve(self._snapshot, **changes)

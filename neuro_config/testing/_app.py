@@ -20,7 +20,7 @@ from typing import (
     Tuple,
 )
 
-import attrs
+import attr
 from werkzeug.wrappers import Request, Response
 
 from neuro_config.testing import _authorize, _render
@@ -152,7 +152,7 @@ class App:
     def _config(self, request: Request, plan: Plan) -> Reply:
         reply = self._config_body(request, plan)
         version = (("X-Service-Version", f"neuro-config-testing {self.era}"),)
-        return attrs.evolve(reply, headers=version)
+        return attr.evolve(reply, headers=version)
 
     def _config_body(self, request: Request, plan: Plan) -> Reply:
         refusal = self._config_refusal(request, plan) if self._authorization else None
@@ -214,7 +214,7 @@ class App:
     def _token(self, request: Request, plan: Plan) -> Reply:
         reply = self._client_mistake(request) or self._grant(request.form)
         no_store = (("Cache-Control", "no-store"),)
-        return attrs.evolve(reply, headers=no_store)
+        return attr.evolve(reply, headers=no_store)
 
     def _client_mistake(self, request: Request) -> Any:
         if request.mimetype != FORM:
@@ -246,7 +246,7 @@ class App:
                 return _refusal("unsupported_grant_type", "grant_type is unknown")
         except GrantError as error:
             refusal = _refusal("invalid_grant", error.description)
-            return attrs.evolve(refusal, reuse_detected=error.reuse_detected)
+            return attr.evolve(refusal, reuse_detected=error.reuse_detected)
         return _json(200, answer)
 
     def _revoke(self, request: Request, plan: Plan) -> Reply:

@@ -13,21 +13,21 @@ import math
 import threading
 from typing import Any, Mapping, Optional, Tuple, Union
 
-import attrs
+import attr
 
 
-@attrs.frozen
+@attr.frozen
 class Reply:
     """Be one answer, whoever made it."""
 
     status: int
-    body: bytes = attrs.field(default=b"", repr=False)
+    body: bytes = attr.field(default=b"", repr=False)
     content_type: str = "text/plain; charset=utf-8"
-    headers: Tuple[Tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    headers: Tuple[Tuple[str, str], ...] = attr.field(default=(), repr=False)
     reuse_detected: bool = False
 
 
-@attrs.frozen
+@attr.frozen
 class Plan:
     """Say what shall happen to one request."""
 
@@ -39,7 +39,7 @@ class Plan:
     lose: bool = False
 
 
-@attrs.define
+@attr.define
 class _Switch:
     """Be on for a number of requests; ``math.inf`` is until it is reset."""
 

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, List, Optional, Tuple
 
-import attrs
+import attr
 
 ENDPOINTS = (
     "config",
@@ -20,7 +20,7 @@ ENDPOINTS = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class RequestRecord:
     """Tell about one request, without anything secret.
 
@@ -63,7 +63,7 @@ class Entry:
         self, outcome: str, status: Optional[int] = None, reuse_detected: bool = False
     ) -> None:
         """Write down how the request ended, before the client can know it."""
-        self.record = attrs.evolve(
+        self.record = attr.evolve(
             self.record, outcome=outcome, status=status, reuse_detected=reuse_detected
         )
 

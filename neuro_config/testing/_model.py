@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Tuple
 
-import attrs
+import attr
 
 GIB = 2**30
 
 Periods = Tuple[Tuple[int, str, str], ...]
 
 
-@attrs.frozen
+@attr.frozen
 class GpuSpec:
     """Describe the GPUs of a preset or a pool.
 
@@ -31,7 +31,7 @@ class GpuSpec:
     memory: Optional[int] = None
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class PresetSpec:
     """Describe one preset of a cluster.
 
@@ -60,13 +60,13 @@ class PresetSpec:
     nvidia_gpu: Optional[GpuSpec] = None
     amd_gpu: Optional[GpuSpec] = None
     intel_gpu: Optional[GpuSpec] = None
-    nvidia_migs: Mapping[str, GpuSpec] = attrs.field(factory=dict)
+    nvidia_migs: Mapping[str, GpuSpec] = attr.field(factory=dict)
     tpu: Optional[Tuple[str, str]] = None
     resource_pool_names: Tuple[str, ...] = ()
     available_resource_pool_names: Tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class PoolSpec:
     """Describe one resource pool of a cluster.
 
@@ -107,7 +107,7 @@ class PoolSpec:
     nvidia_gpu: Optional[GpuSpec] = None
     amd_gpu: Optional[GpuSpec] = None
     intel_gpu: Optional[GpuSpec] = None
-    nvidia_migs: Mapping[str, GpuSpec] = attrs.field(factory=dict)
+    nvidia_migs: Mapping[str, GpuSpec] = attr.field(factory=dict)
     tpu: Optional[Tuple[Tuple[str, ...], Tuple[str, ...], str]] = None
     is_preemptible: bool = False
 
@@ -123,7 +123,7 @@ def _preset(name: str, cpu: float, memory: int, price: str) -> PresetSpec:
 
 
 def _gpu_preset(name: str, **special: Any) -> PresetSpec:
-    return attrs.evolve(
+    return attr.evolve(
         _preset(name, 7, 60 * GIB, "30"),
         available_resource_pool_names=("gpu",),
         **special,
@@ -136,10 +136,10 @@ DEFAULT_PRESETS: Tuple[PresetSpec, ...] = (
     # decimal units: not a whole number of MiB
     _preset("cpu-micro", 0.1, 100_000_000, "0.05"),
     _preset("cpu-small", 2, 2 * GIB, "1"),
-    attrs.evolve(
+    attr.evolve(
         _preset("cpu-large", 7.5, 28 * GIB, "3.75"), resource_pool_names=("cpu",)
     ),
-    attrs.evolve(_preset("cpu-small-p", 2, 4 * GIB, "0.5"), scheduler_enabled=True),
+    attr.evolve(_preset("cpu-small-p", 2, 4 * GIB, "0.5"), scheduler_enabled=True),
     _gpu_preset("gpu-small", nvidia_gpu=GpuSpec(1, "nvidia-tesla-k80")),
     _gpu_preset(
         "gpu-large",
@@ -158,7 +158,7 @@ DEFAULT_PRESETS: Tuple[PresetSpec, ...] = (
     _gpu_preset("amd", amd_gpu=GpuSpec(1, "instinct-mi210", 64 * GIB)),
     _gpu_preset("amd-no-model", amd_gpu=GpuSpec(2)),
     _gpu_preset("intel", intel_gpu=GpuSpec(3, "intel-gpu-max")),
-    attrs.evolve(
+    attr.evolve(
         _preset("tpu", 3, 14_336_000_000, "12"),
         tpu=("v2-8", "1.14"),
         available_resource_pool_names=("tpu",),
@@ -222,7 +222,7 @@ DEFAULT_POOLS: Tuple[PoolSpec, ...] = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class ClusterSpec:
     """Describe one cluster; its URLs are made of the platform's and its name.
 
@@ -244,8 +244,8 @@ class ClusterSpec:
     presets: Tuple[PresetSpec, ...] = DEFAULT_PRESETS
     pools: Tuple[PoolSpec, ...] = DEFAULT_POOLS
     timezone: str = "UTC"
-    energy_schedules: Mapping[str, Periods] = attrs.field(factory=dict)
-    storage_volumes: Mapping[str, str] = attrs.field(factory=dict)
+    energy_schedules: Mapping[str, Periods] = attr.field(factory=dict)
+    storage_volumes: Mapping[str, str] = attr.field(factory=dict)
     location: Optional[str] = None
     logo: bool = False
 
@@ -264,7 +264,7 @@ DEFAULT_CLUSTER = ClusterSpec(
 )
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class ProjectSpec:
     """Describe one project of the user.
 
@@ -296,7 +296,7 @@ def make_clusters(
     """
     kinds = len(DEFAULT_PRESETS)
     shared = tuple(
-        attrs.evolve(DEFAULT_PRESETS[index % kinds], name=f"preset-{index:04}")
+        attr.evolve(DEFAULT_PRESETS[index % kinds], name=f"preset-{index:04}")
         for index in range(presets)
     )
     return tuple(

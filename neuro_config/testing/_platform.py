@@ -17,7 +17,7 @@ from typing import (
     Union,
 )
 
-import attrs
+import attr
 from werkzeug.serving import load_ssl_context
 from yarl import URL
 
@@ -167,7 +167,7 @@ class Platform:
         self._server_pid = os.getpid()
         self._port = self._server.port
         scheme = "http" if context is None else "https"
-        self._app.site = attrs.evolve(
+        self._app.site = attr.evolve(
             self._app.site, origin=f"{scheme}://{HOST}:{self._port}"
         )
 
@@ -318,7 +318,7 @@ class Platform:
             fields["endpoint"] = endpoint
         if fields.get("endpoint", "other") not in ENDPOINTS:
             raise ValueError(f"endpoint must be one of {', '.join(ENDPOINTS)}")
-        known = attrs.fields_dict(RequestRecord)
+        known = attr.fields_dict(RequestRecord)
         if not set(fields) <= set(known):
             raise ValueError(f"the fields of a record are {', '.join(known)}")
         return sum(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterable, List, Tuple
 
-import attrs
+import attr
 
 from neuro_config.testing._account import Snapshot
 from neuro_config.testing._model import PRESETS_OF_2021, ClusterSpec
@@ -20,7 +20,7 @@ from neuro_config.testing._rows import (
 ERAS = ("2021-12", "2022-07", "2024-12", "2026-08")
 
 
-@attrs.frozen(kw_only=True)
+@attr.frozen(kw_only=True)
 class Site:
     """What the platform says about itself.
 
@@ -104,7 +104,7 @@ def authorized(snapshot: Snapshot, site: Site, era: str) -> Json:
         body["orgs"] = [
             {"name": name, "role": role} for name, role in snapshot.orgs.items()
         ]
-        body["projects"] = [attrs.asdict(project) for project in snapshot.projects]
+        body["projects"] = [attr.asdict(project) for project in snapshot.projects]
     if site.public_urls or era >= "2025-12-16":
         body["admin_url"] = f"{site.origin}/apis/admin/v1"
     if era >= "2025-12-16":

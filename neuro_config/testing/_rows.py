@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-import attrs
+import attr
 
 from neuro_config.testing._model import ClusterSpec, GpuSpec, PoolSpec, PresetSpec
 
@@ -43,7 +43,7 @@ OBJECTS = "2025-09-02"  # before: a number of GPUs, and the model in a field bes
 
 
 def _gpu(gpu: GpuSpec) -> Json:
-    return attrs.asdict(gpu, filter=lambda _, item: item is not None)
+    return attr.asdict(gpu, filter=lambda _, item: item is not None)
 
 
 def _gpu_object(field: str) -> Callable[[Any, str], Any]:
@@ -185,7 +185,7 @@ ALL_WEEK = {"default": tuple((day, "00:00", "23:59") for day in range(1, 8))}
 
 def _schedules_or_all_week(cluster: ClusterSpec, origin: str) -> Any:
     if not cluster.energy_schedules:
-        cluster = attrs.evolve(cluster, energy_schedules=ALL_WEEK)
+        cluster = attr.evolve(cluster, energy_schedules=ALL_WEEK)
     return _schedules(cluster, origin)
 
 

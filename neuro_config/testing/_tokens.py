@@ -22,7 +22,7 @@ import time
 import uuid
 from typing import Any, Dict, Optional, Set
 
-import attrs
+import attr
 import jwt
 
 IDENTITY_CLAIMS = ("identity", "https://platform.neuromation.io/user")
@@ -37,7 +37,7 @@ class ExpiresIn(enum.Enum):
     MISSING = "not there"
 
 
-@attrs.define(kw_only=True)
+@attr.define(kw_only=True)
 class TokenSettings:
     """Hold how tokens are made; change it while the platform runs.
 
@@ -74,13 +74,13 @@ class GrantError(Exception):
         self.reuse_detected = reuse_detected
 
 
-@attrs.define(eq=False)
+@attr.define(eq=False)
 class _Grant:
     user: str
     revoked: bool = False
 
 
-@attrs.define(eq=False)
+@attr.define(eq=False)
 class _Code:
     grant: _Grant
     redirect_uri: str
@@ -88,7 +88,7 @@ class _Code:
     used: bool = False
 
 
-@attrs.define(eq=False)
+@attr.define(eq=False)
 class _RefreshToken:
     grant: _Grant
     spent: bool = False

@@ -203,13 +203,14 @@ class Herd:
         """Have all who are late write to stderr where they are, and their children."""
         for number in busy:
             pid, _ = self._workers.pop(number)
-            children = Path(f"/proc/{pid}/task").glob("*/children")
-            late = [*" ".join(one.read_text() for one in children).split(), pid]
-            for one in late:
-                os.kill(int(one), signal.SIGUSR1)
+            files = Path(f"/proc/{pid}/task").glob("*/children")
+            children = " ".join(file.read_text() for file in files).split()
+            late = [*map(int, children), pid]
+            for each in late:
+                os.kill(each, signal.SIGUSR1)
                 time.sleep(0.5)
-            for one in late:
-                os.kill(int(one), signal.SIGKILL)
+            for each in late:
+                os.kill(each, signal.SIGKILL)
 
     def _pending(self, busy: Set[int]) -> List[Order]:
         """Read what is in the pipe, and note who is done."""

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from race_spec import Login
 
 from neuro_config import Session
-from neuro_config._states import is_over, is_spent
+from neuro_config._facts import is_over, is_spent
 from neuro_config.testing import Platform
 
 Label = Tuple[int, int]

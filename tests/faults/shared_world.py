@@ -34,10 +34,16 @@ from requests.adapters import HTTPAdapter
 from werkzeug.test import Client
 
 from neuro_config import ConfigError, ConfigStore, FileStorage, _unsaved
+from neuro_config._attempts import RefreshMark
 from neuro_config._deadline import Deadline
 from neuro_config._locks import is_held
 from neuro_config._refresh import token_from
-from neuro_config._session import RefreshMark, Session, decode, encode, hash_of
+from neuro_config._session import (
+    Session,
+    decode,
+    encode,
+    hash_of,
+)
 from neuro_config.testing import Platform
 
 LIFE = 1000.0  # seconds

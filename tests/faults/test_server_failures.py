@@ -87,9 +87,10 @@ from neuro_config import (
     Storage,
     Token,
 )
+from neuro_config._attempts import RefreshMark
 from neuro_config._catalog import digest_of, encode
 from neuro_config._payload import parse_config
-from neuro_config._session import AuthConfig, RefreshMark, hash_of
+from neuro_config._session import AuthConfig, hash_of
 from neuro_config.testing import Platform
 
 

@@ -13,6 +13,7 @@ import attrs
 from yarl import URL
 
 from neuro_config import ConfigError
+from neuro_config._attempts import RefreshMark
 from neuro_config._authorization import AuthorizationRequest
 from neuro_config._catalog import Catalog
 from neuro_config._choice import (
@@ -32,17 +33,17 @@ from neuro_config._errors import (
     NoClusterError,
     UnknownNameError,
 )
+from neuro_config._facts import fresh_until, is_spent
 from neuro_config._refresh import failure_after, in_words
 from neuro_config._session import (
     AuthConfig,
     Choice,
-    RefreshMark,
     Session,
     Token,
     decode,
     encode as encode_session,
 )
-from neuro_config._states import at, fresh_until, is_spent
+from neuro_config._states import at
 
 NOW = 1.7e9
 LATER = 60.0  # seconds that no reading takes
