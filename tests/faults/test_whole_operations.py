@@ -49,11 +49,9 @@ def test_a_killed_operation_leaves_a_login_that_works(
     for fault in sample(faults, effort):
         trial = trials.new()
         outcome = trials.run(trial, fault)
-        if (
-            not outcome.died
-        ):  # threads share the work: now and then it takes a call less
+        if not outcome.died:
             assert fault.when > len(outcome.calls)
-            continue
+            continue  # threads share the work: now and then it takes a call less
         require_steps(trials, trial, outcome.seen)
         assert look(str(trial.directory)) == outcome.seen[-1]
         if trials.operation in REFRESHES:
@@ -146,6 +144,8 @@ def test_a_refused_operation_leaves_the_old_state(
         before = content(trial.directory)
         outcome = trials.run(trial, fault)
         assert not outcome.died
+        if fault.when > len(outcome.calls):
+            continue  # threads share the work: now and then it takes a call less
         assert outcome.error is None or "ConfigError" in outcome.bases, outcome
         kept = [str(trial.directory / f"{name}.lock") for name in outcome.held]
         assert kept == files_left(outcome, fault), (fault, outcome)

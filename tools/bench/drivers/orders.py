@@ -19,6 +19,7 @@ import urllib.request
 from typing import Any, Callable, List
 
 Act = Callable[..., Any]
+Seconds = Callable[..., float]
 
 
 def show_browser(url: Any) -> None:
@@ -27,25 +28,35 @@ def show_browser(url: Any) -> None:
     opener.open(str(url), timeout=30).read()
 
 
-def serve(act: Act) -> None:
-    """Do what stdin says until it ends."""
+def serve(act: Act, seconds: Seconds) -> None:
+    """Do what stdin says until it ends.
+
+    Args:
+        act: Does something, given its name and arguments.
+        seconds: Tells how long so many times of something took, given their number, its
+            name and arguments, without what this script adds to each.
+    """
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        print(json.dumps(_done(act, order)), flush=True)
+        print(json.dumps(_done(act, seconds, order)), flush=True)
 
 
-def _done(act: Act, order: Any) -> Any:
+def timed(call: Callable[[], Any], times: int) -> float:
+    """Tell how many seconds a number of calls took."""
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - started
+
+
+def _done(act: Act, seconds: Seconds, order: Any) -> Any:
     name, arguments = order["do"], order["with"]
     if name == "storm":
         return _storm(act, *arguments)
     if name == "watch":
         return _watch(act, *arguments)
-    times = order["times"]
-    started = time.perf_counter()
-    for _ in range(times):
-        act(name, *arguments)
-    return (time.perf_counter() - started) / times
+    return seconds(order["times"], name, *arguments) / order["times"]
 
 
 def _storm(act: Act, path: str, action: str, names: List[str], times: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Dict
 
 import orders
@@ -9,38 +10,37 @@ import orders
 from neuro_config import ConfigStore
 
 
-def opened(path: str) -> ConfigStore:
-    return ConfigStore(path)
-
-
-def presets(path: str) -> None:
-    dict(ConfigStore(path).presets)
-
-
 def main() -> None:
     stores: Dict[str, ConfigStore] = {}
 
     def store(path: str) -> ConfigStore:
         if path not in stores:
-            stores[path] = opened(path)
+            stores[path] = ConfigStore(path)
         return stores[path]
 
-    actions: Dict[str, Callable[..., Any]] = {
-        "login": lambda path, url: ConfigStore(path).login(
-            orders.show_browser, url=url
-        ),
-        "open": opened,
-        "open and presets": presets,
-        "token": lambda path: store(path).token(),
-        "cluster_name": lambda path: store(path).cluster_name,
-        "presets": lambda path: store(path).presets,
-        "get_user_config": lambda path: store(path).get_user_config(),
-        "switch_cluster": lambda path, name: store(path).switch_cluster(name),
-        "switch_org": lambda path, name: store(path).switch_org(name),
-        "fetch": lambda path: store(path).fetch(),
-        "look": lambda path: (opened(path).cluster_name, opened(path).org_name),
-    }
-    orders.serve(lambda name, *arguments: actions[name](*arguments))
+    def bound(name: str, path: str, *arguments: Any) -> Callable[[], Any]:
+        """Make a call that costs what the package's own does."""
+        if name == "login":
+            url = arguments[0]
+            return lambda: ConfigStore(path).login(orders.show_browser, url=url)
+        if name == "open":
+            return functools.partial(ConfigStore, path)
+        if name == "open and presets":
+            return lambda: dict(ConfigStore(path).presets)
+        if name == "look":
+            return lambda: (ConfigStore(path).cluster_name, ConfigStore(path).org_name)
+        one = store(path)
+        if name == "cluster_name":
+            return lambda: one.cluster_name
+        if name == "presets":
+            return lambda: one.presets
+        method = getattr(one, name)
+        return functools.partial(method, *arguments) if arguments else method
+
+    orders.serve(
+        lambda *order: bound(*order)(),
+        lambda times, *order: orders.timed(bound(*order), times),
+    )
 
 
 if __name__ == "__main__":
