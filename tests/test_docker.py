@@ -171,7 +171,7 @@ class TestGet:
         monkeypatch.setenv("NEUROMATION_CONFIG", str(folder))
         platform.tokens.expires_in = 0.2
         store = login()
-        old = store.token()
+        old = store._session("token").token.access_token  # token() may refresh it
         time.sleep(0.3)
         platform.tokens.expires_in = ExpiresIn.LIFE
         secret = json.loads(get(host).out)["Secret"]
