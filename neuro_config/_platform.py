@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 import requests
 from urllib3.util import parse_url
 
+from ._cluster_line import NOTHING_KNOWN, Known
 from ._deadline import Deadline
 from ._errors import (
     AuthError,
@@ -37,7 +38,7 @@ from ._guard import (
     words,
 )
 from ._http import Http
-from ._payload import ServerConfig, parse_config, source_of
+from ._payload import ServerConfig, parse_config
 from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
 
@@ -71,7 +72,7 @@ class PlatformClient:
         token: Optional[str],
         deadline: Deadline,
         *,
-        known: str = "",
+        known: Known = NOTHING_KNOWN,
     ) -> ServerConfig:
         """Ask the platform what there is.
 
@@ -79,8 +80,7 @@ class PlatformClient:
             api_url: The platform, ``https://.../api/v1``.
             token: Whose view; without one only the login's parameters come back.
             deadline: Of the whole call.
-            known: The ``source`` of an answer to a token that was accepted. If it comes
-                again it is not read: only its ``source`` and ``authorized`` are told.
+            known: As ``parse_config``.
 
         Returns:
             The answer, which may say ``authorized: false``.
@@ -94,11 +94,9 @@ class PlatformClient:
         status, body = self._http.request(
             "GET", url, deadline, CONFIG_LIMIT, authorization=authorization
         )
-        if known and status == 200 and source_of(body) == known:
-            return ServerConfig(authorized=True, source=known)
         url = shown(url)
         with contextlib.suppress(PlatformError):
-            return parse_config(body, url=url, status=status)
+            return parse_config(body, url=url, status=status, known=known)
         # Once more for the error: it quotes the body, which may repeat the token.
         said = SecretBytes(blotted(body.decode(errors="replace"), token or "").encode())
         try:

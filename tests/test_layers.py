@@ -24,8 +24,10 @@ LAYERS = [
     "_session",
     "_states",
     "_values",
+    "_cluster_line",
     "_convert",
     "_wire",
+    "_walk",
     "_payload",
     "_catalog_index",
     "_catalog",
@@ -89,8 +91,8 @@ LAYERS = [
 ]
 PACKAGES = {"testing", "_cli"}
 PURE = [
-    "_errors", "_toml", "_session", "_states", "_values", "_convert", "_wire", "_payload",
-    "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
+    "_errors", "_toml", "_session", "_states", "_values", "_cluster_line", "_convert",
+    "_wire", "_walk", "_payload", "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
     "_etcd_url", "_etcd_keys",
 ]  # fmt: skip
 # What a pure module must not have: the doors to the disk, the network and the clock.
