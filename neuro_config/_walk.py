@@ -73,8 +73,7 @@ class _Walk:
             if type(name) is not str:
                 raise ValueError
             self._require(":")
-            is_list = name == "clusters" and self._text.startswith("[", self._at)
-            fields[name] = self._clusters() if is_list else self._value()
+            fields[name] = self._clusters() if name == "clusters" else self._value()
         if self._at != len(self._text):
             raise ValueError
         return fields

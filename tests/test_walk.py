@@ -204,6 +204,9 @@ LIST = b'{"authorized": true, "clusters": [' + ONE + b"]"
         b"\xef\xbb\xbf" + LIST + b"}",
         LIST,
         LIST + b"} x",
+        LIST + b"}\x85",
+        LIST + b"}\xc2\x85",
+        b"\xc2\xa0" + LIST + b"}",
         LIST + b",}",
         LIST + b", 1: 2}",
         LIST + b', "a" 2}',
@@ -334,6 +337,9 @@ def test_lines_of_this_version() -> None:
     assert config.clusters == known.lines
     assert (config.source, encode(config, API)) == (known.source, known.catalog)
     assert known.lines == resigned().whole().lines
+    for line in known.lines:
+        assert sorted(line.origins) == [*line.origins]
+        assert 5 == len(line.origins)
 
 
 @pytest.mark.parametrize(
