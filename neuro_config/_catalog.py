@@ -1,8 +1,9 @@
 """What the platform offers, as a file of which one can read a part.
 
 Line 1 is an index; then comes one line per cluster, the JSON that the platform sent
-for it, so that a newer version of this library finds fields that this one does not
-know. The catalog's digest is SHA-256 of line 1, and line 1 holds the SHA-256 of each
+for it, in its own writing where that is one line (``_cluster_line``). So a newer
+version of this library finds fields that this one does not know, and a fetch recognises
+the clusters that it has checked before (``_walk``). The catalog's digest is SHA-256 of line 1, and line 1 holds the SHA-256 of each
 other line: whatever part is read, it is proven to be what was written.
 
 A switch reads the index, ``presets`` the index and one line.
@@ -22,6 +23,7 @@ from typing import (
     Mapping,
     Optional,
     Tuple,
+    TypeVar,
 )
 
 import attrs
@@ -55,6 +57,7 @@ INDEX_LIMIT = 1 << 26  # bytes
 FETCH_HINT = "fetch() may find newer ones."
 
 Read = Callable[[int, int], bytes]
+Line = TypeVar("Line", bytes, memoryview)
 
 
 def encode(config: ServerConfig, api_url: str) -> bytes:
@@ -162,24 +165,24 @@ class Catalog:
         Raises:
             DamagedFileError: Any of its bytes is not what was written.
         """
-        size: int = self.index["size"]
-        data = self._read(0, self._start + size)
-        copy = Catalog(
-            self.digest, lambda offset, size: data[offset : offset + size], self.path
-        )
-        for name in copy.orgs_of:
-            copy.line(name)
-        source: str = copy.index.get("source") or ""
-        return Known(data, source, tuple(copy._checked_lines(memoryview(data))))
-
-    def _checked_lines(self, data: memoryview) -> Iterator[ClusterLine]:
-        """Return the lines that this very version has checked when it wrote them."""
-        entries = self.index["clusters"].items()
-        found = origins_of_clusters(self.index, __version__)
-        for (name, (offset, size, digest, orgs)), origins in zip(entries, found):
+        index = self.index
+        data = self._read(0, self._start + index["size"])
+        view = memoryview(data)
+        if hashlib.sha256(view[: self._start]).hexdigest() != self.digest:
+            raise self._damaged("line 1")
+        entries = index["clusters"].items()
+        texts = []
+        for name, (offset, size, _, _) in entries:
             start = self._start + offset
-            text = data[start : start + size - 1]
-            yield ClusterLine(name, text, digest, tuple(orgs), origins)
+            line = self._proven(name, view[start : start + size])
+            texts.append(line[:-1])
+        # Nothing to zip with if another version has checked them.
+        origins = origins_of_clusters(index, __version__)
+        lines = tuple(
+            ClusterLine(name, text, digest, tuple(orgs), own)
+            for (name, (_, _, digest, orgs)), text, own in zip(entries, texts, origins)
+        )
+        return Known(data, index.get("source") or "", lines)
 
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:
@@ -260,9 +263,11 @@ class Catalog:
 
     def line(self, name: str) -> bytes:
         """Return the bytes of a cluster's line, proven."""
-        offset, length, digest, _ = self.index["clusters"][name]
-        line = self._read(self._start + offset, length)
-        if hashlib.sha256(line).hexdigest() != digest:
+        offset, size, _, _ = self.index["clusters"][name]
+        return self._proven(name, self._read(self._start + offset, size))
+
+    def _proven(self, name: str, line: Line) -> Line:
+        if hashlib.sha256(line).hexdigest() != self.index["clusters"][name][2]:
             raise self._damaged(f"the line of the cluster {name!r}")
         return line
 

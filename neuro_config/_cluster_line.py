@@ -54,7 +54,7 @@ class ClusterLine:
 
 @attrs.frozen
 class Known:
-    """A catalog that is stored already, proven.
+    """A catalog that is stored already, proven; by default there is none.
 
     Args:
         catalog: The bytes of the file.
@@ -65,9 +65,6 @@ class Known:
     catalog: bytes = attrs.field(default=b"", repr=False)
     source: str = ""
     lines: Tuple[ClusterLine, ...] = ()
-
-
-NOTHING_KNOWN = Known()
 
 
 def line_of(

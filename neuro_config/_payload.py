@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Tuple, cast
 import attrs
 from yarl import URL
 
-from ._cluster_line import NOTHING_KNOWN, ClusterLine, Known
+from ._cluster_line import ClusterLine, Known
 from ._convert import (
     Fields,
     Malformed,
@@ -134,7 +134,7 @@ def source_of(body: bytes) -> str:
 
 
 def parse_config(
-    body: bytes, *, url: str, status: int = 200, known: Known = NOTHING_KNOWN
+    body: bytes, *, url: str, status: int = 200, known: Optional[Known] = None
 ) -> ServerConfig:
     """Read the platform's answer to ``GET /config``.
 
@@ -142,14 +142,16 @@ def parse_config(
         body: The answer's body.
         url: Whom was asked, for errors.
         status: The answer's HTTP status.
-        known: The catalog of an answer to a token that was accepted. If that answer
-            comes again it is not read: only its ``source`` and ``authorized`` are told.
+        known: The stored catalog, of an answer to a token that was accepted. If that
+            answer comes again it is not read: only its ``source`` and ``authorized``
+            are told.
 
     Raises:
         MalformedAnswerError: The platform sends no such answer.
         PlatformError: The platform, or a proxy before it, says that something is
             wrong; the error repeats what it says.
     """
+    known = known or Known()
     source = source_of(body) if status == 200 else ""
     if source and source == known.source:
         return ServerConfig(authorized=True, source=source)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import requests
 from urllib3.util import parse_url
 
-from ._cluster_line import NOTHING_KNOWN, Known
 from ._deadline import Deadline
 from ._errors import (
     AuthError,
@@ -41,6 +40,9 @@ from ._http import Http
 from ._payload import ServerConfig, parse_config
 from ._session import AuthConfig, Secret, SecretBytes
 from ._states import INVALID_GRANT
+
+if TYPE_CHECKING:
+    from ._cluster_line import Known
 
 METADATA = "/.well-known/openid-configuration"
 CONFIG_LIMIT = 1 << 26  # bytes; 200 clusters x 60 presets are 4.5 MB
@@ -72,7 +74,7 @@ class PlatformClient:
         token: Optional[str],
         deadline: Deadline,
         *,
-        known: Known = NOTHING_KNOWN,
+        known: Optional[Known] = None,
     ) -> ServerConfig:
         """Ask the platform what there is.
 

@@ -722,12 +722,12 @@ class ConfigStore(StoreView):
 
     def _known(self, call: _Call, session: Session) -> Known:
         """Return the stored catalog; nothing if it is damaged."""
-        from ._cluster_line import NOTHING_KNOWN
+        from ._cluster_line import Known
 
         with suppress(ConfigError):
             left = call.deadline.remaining
             return self._opened_anew(session, call.doing, left).whole()
-        return NOTHING_KNOWN
+        return Known()
 
     def _ask(
         self, call: _Call, session: Session, known: Known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tracemalloc
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from test_payload import API, BARN, BODIES, FORMS, JSON, fuzz, places
 
 from neuro_config import _payload, _walk
 from neuro_config._catalog import Catalog, digest_of, encode, in_memory
-from neuro_config._cluster_line import NOTHING_KNOWN, Known
+from neuro_config._cluster_line import Known
 from neuro_config._convert import VALUES_LIMIT, Malformed, parse_json
 from neuro_config._errors import DamagedFileError, PlatformError
 from neuro_config._payload import ServerConfig, parse_config
@@ -34,7 +34,7 @@ def answer(*clusters: Any, **root: Any) -> bytes:
     return json.dumps({"authorized": True, "clusters": clusters, **root}).encode()
 
 
-def catalog_of(body: bytes, known: Known = NOTHING_KNOWN) -> bytes:
+def catalog_of(body: bytes, known: Optional[Known] = None) -> bytes:
     return encode(parse_config(body, url=API, known=known), API)
 
 
@@ -140,7 +140,7 @@ def test_space_everywhere(checked: Checked) -> None:
         + b" \n] , "
         + b'"orgs":[ ] } \n'
     )
-    assert walk(body, NOTHING_KNOWN) is not None
+    assert walk(body, Known()) is not None
     known = known_of(A, B, C)
     checked.clear()
     assert inner == [
@@ -156,7 +156,7 @@ def test_letters_of_any_language(indent: Any, is_ascii: bool) -> None:
     odd = named("жук", location="\N{SHEEP}é", **{"поле": ["\N{OX}"]})
     raw = {"é": "\N{SHEEP}", "clusters": [odd, A], "orgs": [{"name": "é", "role": "ж"}]}
     body = json.dumps(raw, ensure_ascii=is_ascii, indent=indent).encode()
-    assert walk(body, NOTHING_KNOWN) is not None
+    assert walk(body, Known()) is not None
     config = parse_config(body, url=API)
     assert [odd, A] == [raw_of(line) for line in config.clusters]
     assert ("é", "ж") == (config.orgs[0].name, config.orgs[0].role)
@@ -184,7 +184,7 @@ def outcome(read: Callable[[], ServerConfig]) -> Any:
     ]
 
 
-def assert_same(body: bytes, status: int = 200, known: Known = NOTHING_KNOWN) -> None:
+def assert_same(body: bytes, status: int = 200, known: Optional[Known] = None) -> None:
     """Hold what is walked against what is read as a whole."""
     walked = outcome(lambda: parse_config(body, url=API, status=status, known=known))
     assert outcome(lambda: as_a_whole(body, status)) == walked
@@ -407,7 +407,7 @@ def test_memory(is_known: bool) -> None:
     body, known = many(200)
     tracemalloc.start()
     try:
-        made = catalog_of(body, known if is_known else NOTHING_KNOWN)
+        made = catalog_of(body, known if is_known else Known())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

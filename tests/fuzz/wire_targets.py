@@ -37,7 +37,7 @@ from neuro_config._choice import (
     first_choice,
 )
 from neuro_config._claims import expiry_of, issue_time_of, username_of
-from neuro_config._cluster_line import NOTHING_KNOWN, Known, origin_of
+from neuro_config._cluster_line import Known, origin_of
 from neuro_config._convert import Malformed, url as to_url
 from neuro_config._deadline import Deadline
 from neuro_config._errors import (
@@ -151,7 +151,7 @@ class _Platform(PlatformClient):
         token: Optional[str],
         deadline: Deadline,
         *,
-        known: Known = NOTHING_KNOWN,
+        known: Optional[Known] = None,
     ) -> ServerConfig:
         require_secure(api_url)
         return parse_config(PAYLOAD, url=api_url)
