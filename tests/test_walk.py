@@ -374,6 +374,15 @@ def test_a_damaged_catalog_is_not_known() -> None:
             Catalog(digest_of(data), read, "catalog-x").whole()
 
 
+def test_a_catalog_that_changes_while_it_is_read() -> None:
+    """The bytes that are known are those that were proven, not those of an earlier read."""
+    data = catalog_of(answer(A, B))
+    reads = iter([data, data.replace(b'"schema":1', b'"schema":0', 1)])
+    catalog = Catalog(digest_of(data), lambda at, size: next(reads)[at:], "catalog-x")
+    with pytest.raises(DamagedFileError, match="line 1 is not what was written"):
+        catalog.whole()
+
+
 def test_too_deep() -> None:
     """A field nested too deeply for this Python is a typed error, and nothing is cut."""
     deep: Any = []
