@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import requests.auth
 
-from ._catalog import origin_of
+from ._cluster_line import origin_of
 from ._errors import InsecureURLError
 from ._guard import bearer, require_secure, shown
 

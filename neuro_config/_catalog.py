@@ -1,8 +1,9 @@
 """What the platform offers, as a file of which one can read a part.
 
 Line 1 is an index; then comes one line per cluster, the JSON that the platform sent
-for it, so that a newer version of this library finds fields that this one does not
-know. The catalog's digest is SHA-256 of line 1, and line 1 holds the SHA-256 of each
+for it, in its own writing where that is one line (``_cluster_line``). So a newer
+version of this library finds fields that this one does not know, and a fetch recognises
+the clusters that it has checked before (``_walk``). The catalog's digest is SHA-256 of line 1, and line 1 holds the SHA-256 of each
 other line: whatever part is read, it is proven to be what was written.
 
 A switch reads the index, ``presets`` the index and one line.
@@ -11,7 +12,6 @@ A switch reads the index, ``presets`` the index and one line.
 from __future__ import annotations
 
 import hashlib
-import json
 from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
@@ -23,11 +23,20 @@ from typing import (
     Mapping,
     Optional,
     Tuple,
+    TypeVar,
 )
 
 import attr
 
-from ._catalog_index import SCHEMA, SIZE_LIMIT, BadIndex, NewerIndex, parse_index
+from ._catalog_index import (
+    SCHEMA,
+    SIZE_LIMIT,
+    BadIndex,
+    NewerIndex,
+    origins_of_clusters,
+    parse_index,
+)
+from ._cluster_line import ClusterLine, Known, origin_of, to_json
 from ._errors import (
     DamagedFileError,
     MalformedAnswerError,
@@ -35,6 +44,7 @@ from ._errors import (
     UnknownClusterError,
     UnknownPresetError,
 )
+from ._version import __version__
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -47,23 +57,8 @@ INDEX_LIMIT = 1 << 26  # bytes
 
 FETCH_HINT = "fetch() may find newer ones."
 
-# The URLs of a cluster's services: a token may go to their hosts, and to no others that
-# the platform happens to name.
-SERVICES = (
-    "registry_url",
-    "storage_url",
-    "blob_storage_url",
-    "users_url",
-    "monitoring_url",
-    "secrets_url",
-    "disks_url",
-    "buckets_url",
-    "metrics_url",
-    "grafana_url",
-    "prometheus_url",
-)
-
 Read = Callable[[int, int], bytes]
+Line = TypeVar("Line", bytes, memoryview)
 
 
 def encode(config: ServerConfig, api_url: str) -> bytes:
@@ -77,48 +72,39 @@ def encode(config: ServerConfig, api_url: str) -> bytes:
         The bytes of the file.
 
     Raises:
-        MalformedAnswerError: A field that this version does not know is nested too
-            deeply to be written, or all of it is too much.
+        MalformedAnswerError: It is too much.
     """
-    from ._wire import parse_cluster_orgs
-
     origins = {origin_of(api_url)}
-    lines: List[bytes] = []
     clusters: Dict[str, Any] = {}
     offset = 0
-    for raw in config.clusters:
-        try:
-            line = _line(raw)
-        except RecursionError:
-            where = f"clusters[{raw['name']!r}]"
-            raise MalformedAnswerError(api_url, "nested too deeply.", where) from None
-        clusters[raw["name"]] = [
-            offset,
-            len(line),
-            hashlib.sha256(line).hexdigest(),
-            parse_cluster_orgs(raw),
-        ]
-        origins.update(origin_of(raw[key]) for key in SERVICES if raw.get(key))
-        lines.append(line)
-        offset += len(line)
+    for line in config.clusters:
+        size = len(line.text) + 1
+        clusters[line.name] = [offset, size, line.digest, line.orgs]
+        origins.update(line.origins)
+        offset += size
     for url in (config.admin_url, config.vcluster_url):
         if url is not None:
             origins.add(origin_of(str(url)))
+    places = {origin: place for place, origin in enumerate(sorted(origins))}
     index = {
         "schema": SCHEMA,
         "size": offset,
         "source": config.source,
         "admin_url": config.admin_url and str(config.admin_url),
         "vcluster_url": config.vcluster_url and str(config.vcluster_url),
-        "origins": sorted(origins),
+        "origins": [*places],
         "orgs": [[org.name, org.role] for org in config.orgs],
         "projects": [_project_json(project) for project in config.projects],
         "clusters": clusters,
+        "checked_by": __version__,
+        "cluster_origins": [
+            [places[origin] for origin in line.origins] for line in config.clusters
+        ],
     }
-    first = _line(index)
+    first = to_json(index)
     if len(first) > INDEX_LIMIT or offset > SIZE_LIMIT:
         raise MalformedAnswerError(api_url, "is more than can be stored.")
-    return b"".join([first, *lines])
+    return b"\n".join([first, *(line.text for line in config.clusters), b""])
 
 
 def digest_of(catalog: bytes) -> str:
@@ -174,26 +160,30 @@ class Catalog:
         self._read = lambda offset, size: data[offset - start : offset - start + size]
         self._is_loaded = True
 
-    def whole(self) -> bytes:
-        """Return all of its bytes, proven.
+    def whole(self) -> Known:
+        """Return all of it, proven.
 
         Raises:
-            DamagedFileError: Any of them is not what was written.
+            DamagedFileError: Any of its bytes is not what was written.
         """
         index = self.index
         data = self._read(0, self._start + index["size"])
-        copy = Catalog(
-            self.digest, lambda offset, size: data[offset : offset + size], self.path
+        view = memoryview(data)
+        if hashlib.sha256(view[: self._start]).hexdigest() != self.digest:
+            raise self._damaged("line 1")
+        entries = index["clusters"].items()
+        texts = []
+        for name, (offset, size, _, _) in entries:
+            start = self._start + offset
+            line = self._proven(name, view[start : start + size])
+            texts.append(line[:-1])
+        # Nothing to zip with if another version has checked them.
+        origins = origins_of_clusters(index, __version__)
+        lines = tuple(
+            ClusterLine(name, text, digest, tuple(orgs), own)
+            for (name, (_, _, digest, orgs)), text, own in zip(entries, texts, origins)
         )
-        for name in index["clusters"]:
-            copy.line(name)
-        return data
-
-    @property
-    def source(self) -> str:
-        """The answer that it was made of (``source_of``); empty where that is not known."""
-        source: str = self.index.get("source") or ""
-        return source
+        return Known(data, index.get("source") or "", lines)
 
     @property
     def orgs_of(self) -> Mapping[str, List[Optional[str]]]:
@@ -274,9 +264,11 @@ class Catalog:
 
     def line(self, name: str) -> bytes:
         """Return the bytes of a cluster's line, proven."""
-        offset, length, digest, _ = self.index["clusters"][name]
-        line = self._read(self._start + offset, length)
-        if hashlib.sha256(line).hexdigest() != digest:
+        offset, size, _, _ = self.index["clusters"][name]
+        return self._proven(name, self._read(self._start + offset, size))
+
+    def _proven(self, name: str, line: Line) -> Line:
+        if hashlib.sha256(line).hexdigest() != self.index["clusters"][name][2]:
             raise self._damaged(f"the line of the cluster {name!r}")
         return line
 
@@ -375,18 +367,3 @@ def _project_json(project: Project) -> Dict[str, Optional[str]]:
         "cluster_name": project.cluster_name,
         "org_name": project.org_name,
     }
-
-
-def _line(value: object) -> bytes:
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii") + b"\n"
-
-
-def origin_of(url: str) -> str:
-    """Tell whom a URL leads to, with the port always named."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -6,7 +6,7 @@ The digest proves who is meant, not that it was this version that wrote the line
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, cast
+from typing import Any, Callable, Dict, List, Tuple, cast
 
 SCHEMA = 1
 SIZE_LIMIT = 1 << 28  # bytes of all lines; an answer of 64 MiB never takes more
@@ -52,6 +52,28 @@ def parse_index(line: bytes) -> Dict[str, Any]:
     if not all(entry[0] + entry[1] <= size for entry in index["clusters"].values()):
         raise BadIndex("size")
     return cast(Dict[str, Any], index)
+
+
+def origins_of_clusters(index: Dict[str, Any], version: str) -> List[Tuple[str, ...]]:
+    """Return the places that each cluster's own URLs lead to.
+
+    Args:
+        index: What ``parse_index`` has read.
+        version: Only what this version of the library has checked counts.
+
+    Returns:
+        For each cluster in the order of the index; nothing where they are not told.
+    """
+    origins: List[str] = index["origins"]
+    found: Any = index.get("cluster_origins")
+    if index.get("checked_by") != version or not _are_places(found, len(origins)):
+        return []
+    return [tuple(origins[place] for place in own) for own in found]
+
+
+def _are_places(value: Any, end: int) -> bool:
+    is_list = _is_list_of(_is_list_of(lambda place: _is_size(place) and place < end))
+    return is_list(value)
 
 
 def _is_size(value: Any) -> bool:

@@ -78,12 +78,10 @@ def parse_json(body: bytes) -> Any:
     Raises:
         Malformed: It is anything else, or more than ``VALUES_LIMIT``.
     """
-    # The smallest of values takes thirty times its bytes in memory.
-    if sum(map(body.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
-        raise Malformed("", "too many values")
+    require_bounded(body)
     try:
         text = body.decode()
-        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        value = json.loads(text, parse_float=finite, parse_constant=finite)
         # UTF-8 has no lone surrogates, so only an escape can bring one in.
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -102,7 +100,23 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-def _finite(text: str) -> float:
+def require_bounded(body: bytes) -> None:
+    """Refuse a text of JSON that would fill the memory.
+
+    Raises:
+        Malformed: It has more than ``VALUES_LIMIT``.
+    """
+    # The smallest of values takes thirty times its bytes in memory.
+    if sum(map(body.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
+        raise Malformed("", "too many values")
+
+
+def finite(text: str) -> float:
+    """Read a number, which must be finite.
+
+    Raises:
+        Malformed: It is not.
+    """
     number = float(text)
     if math.isfinite(number):
         return number

@@ -28,7 +28,7 @@ from typing import (
     cast,
 )
 
-from ._catalog import origin_of
+from ._cluster_line import origin_of
 from ._docker_config import HELPER
 from ._errors import ConfigError, NotLoggedInError
 from ._guard import require_secure

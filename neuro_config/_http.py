@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import queue
 import threading
@@ -296,25 +297,25 @@ def _body(answer: requests.Response, limit: int, deadline: Deadline) -> bytes:
     # Not whole pieces: read takes a chunk that says its size is -1 for one without an
     # end, and waits for a slow piece beyond the deadline. An older urllib3 has no other.
     read = getattr(answer.raw, "read1", answer.raw.read)
-    body, late = bytearray(), 0
+    body, late = io.BytesIO(), 0  # which grows faster than a bytearray
     while unzip is None or not unzip.eof:
         piece = read(PIECE, decode_content=False)
         if not piece:
             break
         if unzip is not None:
             try:
-                piece = unzip.decompress(piece, limit + 1 - len(body))
+                piece = unzip.decompress(piece, limit + 1 - body.tell())
             except zlib.error:
                 raise unusable("is no gzip.") from None
-        body += piece
-        if len(body) > limit:
+        body.write(piece)
+        if body.tell() > limit:
             raise unusable(f"is longer than {limit >> 10} KiB.")
         late += not deadline.remaining()
         if late > 1:  # one more piece: it may have come while the process was frozen
             raise _too_late(answer.url, deadline)
     if unzip is not None and not unzip.eof:
         raise unusable("ends too early.")
-    return SecretBytes(body)
+    return SecretBytes(body.getvalue())
 
 
 def _too_late(url: str, deadline: Deadline) -> RequestTimeoutError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Dict, Mapping, Optional, Tuple, cast
+from typing import Any, Dict, Optional, Tuple, cast
 
 import attr
 from yarl import URL
 
+from ._cluster_line import ClusterLine, Known
 from ._convert import (
     Fields,
     Malformed,
@@ -26,7 +27,8 @@ from ._errors import MalformedAnswerError, PlatformError
 from ._session import AuthConfig
 from ._values import Org, Project
 from ._version import __version__
-from ._wire import cluster, org, project
+from ._walk import read_line, walk
+from ._wire import org, project
 
 # How much of what a server says goes into an error, in characters.
 _SAID = 500
@@ -46,7 +48,7 @@ class ServerConfig:
         vcluster_url: The service of virtual clusters, or ``None``.
         orgs: The user's orgs.
         projects: The user's projects, even in clusters that are not listed.
-        clusters: The platform's own objects; ``parse_cluster`` reads each of them.
+        clusters: Each as the platform wrote it, checked; of each name there is one.
         source: What ``source_of`` says of the answer.
     """
 
@@ -56,7 +58,7 @@ class ServerConfig:
     vcluster_url: Optional[URL] = None
     orgs: Tuple[Org, ...] = ()
     projects: Tuple[Project, ...] = ()
-    clusters: Tuple[Mapping[str, Any], ...] = attr.field(
+    clusters: Tuple[ClusterLine, ...] = attr.field(
         default=(), hash=False, repr=lambda clusters: f"<{len(clusters)} objects>"
     )
     source: str = attr.field(default="", eq=False)
@@ -75,18 +77,12 @@ _AUTH: Table = {
 _auth = object_of(AuthConfig, _AUTH)
 
 
-def _named_cluster(raw: Any) -> Tuple[str, Any]:
-    return cluster(raw).name, raw
-
-
 def _mend_config(fields: Fields) -> None:
     # Before June 2022 only the clusters told whether the token was accepted.
     fields.setdefault("authorized", "clusters" in fields)
     if fields["authorized"] and "clusters" not in fields:
         raise Malformed("clusters", "missing")
-    if "clusters" in fields:
-        fields["clusters"] = dict(fields["clusters"])
-    for name in ("orgs", "projects", "clusters"):
+    for name in ("orgs", "projects"):
         if name in fields:
             fields[name] = tuple(fields[name].values())
 
@@ -101,6 +97,14 @@ def _orgs(raw: Any) -> Dict[str, Org]:
     return cast(Dict[str, Org], _orgs_by_name(raw))
 
 
+_lines_by_name = by_name(read_line)
+
+
+def _clusters(raw: Any) -> Tuple[ClusterLine, ...]:
+    # A tuple is what walk has made already; JSON has none.
+    return raw if type(raw) is tuple else tuple(_lines_by_name(raw).values())
+
+
 _config = object_of(
     ServerConfig,
     {
@@ -109,7 +113,7 @@ _config = object_of(
         "vcluster_url": url,
         "orgs": _orgs,
         "projects": unique(project, lambda found: found.key),
-        "clusters": list_of(_named_cluster),
+        "clusters": _clusters,
     },
     mend=_mend_config,
 )
@@ -124,25 +128,38 @@ def source_of(body: bytes) -> str:
     Returns:
         SHA-256 in hex.
     """
-    return hashlib.sha256(__version__.encode() + b"\n" + body).hexdigest()
+    digest = hashlib.sha256(__version__.encode() + b"\n")
+    digest.update(body)
+    return digest.hexdigest()
 
 
-def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
+def parse_config(
+    body: bytes, *, url: str, status: int = 200, known: Optional[Known] = None
+) -> ServerConfig:
     """Read the platform's answer to ``GET /config``.
 
     Args:
         body: The answer's body.
         url: Whom was asked, for errors.
         status: The answer's HTTP status.
+        known: The stored catalog, of an answer to a token that was accepted. If that
+            answer comes again it is not read: only its ``source`` and ``authorized``
+            are told.
 
     Raises:
         MalformedAnswerError: The platform sends no such answer.
         PlatformError: The platform, or a proxy before it, says that something is
             wrong; the error repeats what it says.
     """
+    known = known or Known()
+    source = source_of(body) if status == 200 else ""
+    if source and source == known.source:
+        return ServerConfig(authorized=True, source=source)
     said = None
     try:
-        raw = parse_json(body)
+        raw = walk(body, known)
+        if raw is None:
+            raw = parse_json(body)
         said = _error(raw)
         if said is not None and _NO_CLUSTER in said and status in (200, 400):
             return ServerConfig(authorized=True)
@@ -150,7 +167,7 @@ def parse_config(body: bytes, *, url: str, status: int = 200) -> ServerConfig:
             config = _config(raw)
             if any(raw.get(name) is not None for name in _AUTH):
                 config = attr.evolve(config, auth=_auth(raw))
-            return cast(ServerConfig, attr.evolve(config, source=source_of(body)))
+            return cast(ServerConfig, attr.evolve(config, source=source))
     except Malformed as error:
         if status == 200:
             raise MalformedAnswerError(url, error.reason, error.where, status) from None

@@ -41,6 +41,7 @@ from ._http import Http
 from ._session import AuthConfig, Secret, SecretBytes
 
 if TYPE_CHECKING:
+    from ._cluster_line import Known
     from ._payload import ServerConfig
 
 METADATA = "/.well-known/openid-configuration"
@@ -73,7 +74,7 @@ class PlatformClient:
         token: Optional[str],
         deadline: Deadline,
         *,
-        known: str = "",
+        known: Optional[Known] = None,
     ) -> ServerConfig:
         """Ask the platform what there is.
 
@@ -81,8 +82,7 @@ class PlatformClient:
             api_url: The platform, ``https://.../api/v1``.
             token: Whose view; without one only the login's parameters come back.
             deadline: Of the whole call.
-            known: The ``source`` of an answer to a token that was accepted. If it comes
-                again it is not read: only its ``source`` and ``authorized`` are told.
+            known: As ``parse_config``.
 
         Returns:
             The answer, which may say ``authorized: false``.
@@ -92,18 +92,16 @@ class PlatformClient:
             NetworkError: One of its branches, all within the deadline.
         """
         # A refresh needs none of it: it would load all values, and yarl.
-        from ._payload import ServerConfig, parse_config, source_of
+        from ._payload import parse_config
 
         url = api_url.rstrip("/") + "/config"
         authorization = None if token is None else bearer(token)
         status, body = self._http.request(
             "GET", url, deadline, CONFIG_LIMIT, authorization=authorization
         )
-        if known and status == 200 and source_of(body) == known:
-            return ServerConfig(authorized=True, source=known)
         url = shown(url)
         with contextlib.suppress(PlatformError):
-            return parse_config(body, url=url, status=status)
+            return parse_config(body, url=url, status=status, known=known)
         # Once more for the error: it quotes the body, which may repeat the token.
         said = SecretBytes(blotted(body.decode(errors="replace"), token or "").encode())
         try:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ._catalog import Catalog
+    from ._cluster_line import Known
     from ._login import GetAuthCode, ShowBrowser, TokenRequest
     from ._new_login import NewLogin, NewLogins
     from ._pages import Page
@@ -284,11 +285,11 @@ class ConfigStore(StoreView):
 
         call = self._call("fetch")
         session = self._valid(call)
-        known, source = self._known(call, session)
-        session, config = self._ask(call, session, known=source)
+        known = self._known(call, session)
+        session, config = self._ask(call, session, known)
         # What comes again, as it mostly does, is neither read nor written again.
-        is_known = bool(source) and config.source == source
-        data = known if is_known else encode(config, session.api_url)
+        is_known = bool(known.source) and config.source == known.source
+        data = known.catalog if is_known else encode(config, session.api_url)
         fetched = in_memory(data)
         auth = _auth_to_keep(session, config.auth)
 
@@ -713,16 +714,17 @@ class ConfigStore(StoreView):
             session = self._renew(call, session)
         return session
 
-    def _known(self, call: _Call, session: Session) -> Tuple[bytes, str]:
-        """Return the stored catalog and what it was made of; nothing if it is damaged."""
+    def _known(self, call: _Call, session: Session) -> Known:
+        """Return the stored catalog; nothing if it is damaged."""
+        from ._cluster_line import Known
+
         with suppress(ConfigError):
             left = call.deadline.remaining
-            catalog = self._opened_anew(session, call.doing, left)
-            return catalog.whole(), catalog.source
-        return b"", ""
+            return self._opened_anew(session, call.doing, left).whole()
+        return Known()
 
     def _ask(
-        self, call: _Call, session: Session, *, known: str
+        self, call: _Call, session: Session, known: Known
     ) -> Tuple[Session, ServerConfig]:
         """Ask for the configuration, once more with another token if one is refused."""
         from ._errors import TokenRefusedError

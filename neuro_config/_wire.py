@@ -24,7 +24,6 @@ from ._convert import (
     mebibytes,
     number,
     object_of,
-    read_fields,
     text,
     text_or_none,
     texts,
@@ -33,7 +32,6 @@ from ._convert import (
     weekday,
 )
 from ._values import (
-    BEFORE_ORGS,
     GPU,
     TPU,
     Apps,
@@ -218,16 +216,6 @@ def parse_cluster(raw: object, where: str = "") -> Cluster:
         Malformed: The platform sends no such cluster.
     """
     return cast(Cluster, at_path(where, cluster, raw))
-
-
-def parse_cluster_orgs(raw: object) -> Tuple[Optional[str], ...]:
-    """Read the orgs, and nothing else, from the platform's object of a cluster.
-
-    Raises:
-        Malformed: The platform sends no such orgs.
-    """
-    fields = read_fields(raw, [("orgs", "orgs", _cluster_orgs)])
-    return cast(Tuple[Optional[str], ...], fields.get("orgs", BEFORE_ORGS))
 
 
 def parse_org(raw: object, where: str = "") -> Org:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import attrs
 
 import neuro_config
 from neuro_config._catalog import digest_of
+from neuro_config._cluster_line import ClusterLine, line_of
 from neuro_config._session import AuthConfig, Choice, Session, Token
 
 NOBODY = 65534
@@ -24,6 +26,16 @@ def catalog(name: str, lines: int = 3) -> bytes:
     """The bytes of a catalog that is told apart by a name."""
     body = b"".join(b'{"name":"%d"}\n' % number for number in range(lines))
     return b'{"schema":1,"name":"%s"}\n' % name.encode() + body
+
+
+def as_line(raw: Dict[str, Any]) -> ClusterLine:
+    """A cluster as a fetch hands it on, unchecked."""
+    return line_of(raw, tuple(raw.get("orgs") or [None]))
+
+
+def raw_of(line: ClusterLine) -> Any:
+    """The platform's object of a cluster."""
+    return json.loads(bytes(line.text))
 
 
 def session(name: str, catalog_name: str = "first", **changes: Any) -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 import pytest
+from samples import as_line
 
 from neuro_config import (
     Choice,
@@ -34,7 +35,7 @@ def catalog(
     config = ServerConfig(
         authorized=True,
         clusters=tuple(
-            {"name": name} if orgs is None else {"name": name, "orgs": orgs}
+            as_line({"name": name} if orgs is None else {"name": name, "orgs": orgs})
             for name, orgs in clusters.items()
         ),
         projects=tuple(

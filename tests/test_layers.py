@@ -26,8 +26,10 @@ LAYERS = [
     "_facts",
     "_states",
     "_values",
+    "_cluster_line",
     "_convert",
     "_wire",
+    "_walk",
     "_payload",
     "_catalog_index",
     "_catalog",
@@ -91,8 +93,8 @@ LAYERS = [
 ]
 PACKAGES = {"testing", "_cli"}
 PURE = [
-    "_errors", "_toml", "_attempts", "_session", "_facts", "_states", "_values", "_convert",
-    "_wire", "_payload",
+    "_errors", "_toml", "_attempts", "_session", "_facts", "_states", "_values",
+    "_cluster_line", "_convert", "_wire", "_walk", "_payload",
     "_catalog_index", "_catalog", "_choice", "_passed_config", "_claims", "_mounts",
     "_etcd_url", "_etcd_keys",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from samples import raw_of
 from yarl import URL
 
 from neuro_config._convert import VALUES_LIMIT, Malformed, parse_json
@@ -35,7 +36,6 @@ from neuro_config._values import (
 )
 from neuro_config._wire import (
     parse_cluster,
-    parse_cluster_orgs,
     parse_org,
     parse_project,
 )
@@ -80,7 +80,7 @@ def read(name: str) -> ServerConfig:
 
 
 def barn(name: str) -> Cluster:
-    return parse_cluster(read(name).clusters[0])
+    return parse_cluster(raw_of(read(name).clusters[0]))
 
 
 def cluster_of(name: str, **more: Any) -> Cluster:
@@ -479,7 +479,7 @@ def test_no_public_urls() -> None:
         apps=Apps((), URL("https://proxy.apps.mill.meadow.example")),
     )
 
-    assert expected == parse_cluster(read("2026-08").clusters[1])
+    assert expected == parse_cluster(raw_of(read("2026-08").clusters[1]))
 
 
 def test_digits_are_kept() -> None:
@@ -491,21 +491,21 @@ def test_repeated_cluster() -> None:
     """For two days in June 2022 the root had both kinds of fields; its orgs are names."""
     raw = {**BARN, "authorized": True, "clusters": [BARN], "orgs": ["weavers", None]}
 
-    assert ServerConfig(authorized=True, clusters=(BARN,)) == parse_config(
-        json.dumps(raw).encode(), url=API
-    )
+    config = parse_config(json.dumps(raw).encode(), url=API)
+    assert [BARN] == [raw_of(line) for line in config.clusters]
+    assert ServerConfig(authorized=True) == attrs.evolve(config, clusters=())
 
 
-def test_orgs_alone() -> None:
-    """The orgs of a cluster can be read without the rest."""
-    assert ("weavers", None) == parse_cluster_orgs(read("2024-12").clusters[0])
+def test_orgs_of_a_line() -> None:
+    """The orgs of a cluster are known without reading its line."""
+    assert ("weavers", None) == read("2024-12").clusters[0].orgs
 
 
 def test_clusters_keep_unknown_fields() -> None:
     """The clusters are the platform's own objects, with what we do not know yet."""
-    body = json.dumps({"clusters": [{**BARN, "since": {"next": "era"}}]}).encode()
-
-    assert ({**BARN, "since": {"next": "era"}},) == parse_config(body, url=API).clusters
+    newer = {**BARN, "since": {"next": "era"}}
+    (line,) = parse_config(json.dumps({"clusters": [newer]}).encode(), url=API).clusters
+    assert newer == raw_of(line)
 
 
 def test_repr_is_short() -> None:
@@ -597,7 +597,7 @@ def test_captured_values(path: Path) -> None:
     config = parse_config(path.read_bytes(), url=API)
 
     assert [raw_cluster(cluster) for cluster in raw.get("clusters", [])] == [
-        shown_cluster(parse_cluster(cluster)) for cluster in config.clusters
+        shown_cluster(parse_cluster(raw_of(line))) for line in config.clusters
     ]
     assert [
         Project.Key(project["cluster_name"], project["org_name"], project["name"])
@@ -876,7 +876,6 @@ def test_malformed_cluster(change: Dict[str, Any], where: str) -> None:
         (parse_cluster, ""),
         (parse_org, "orgs[0]"),
         (parse_project, "projects[0]"),
-        (lambda raw, where: parse_cluster_orgs(raw), ""),
     ],
 )
 def test_malformed_part(parse: Callable[[object, str], object], where: str) -> None:
@@ -1012,10 +1011,7 @@ def test_before_orgs(orgs: Dict[str, Any]) -> None:
     """A cluster from the time before orgs gives access without one."""
     raw = {key: value for key, value in BARN.items() if key != "orgs"}
 
-    assert ((None,), (None,)) == (
-        parse_cluster({**raw, **orgs}).orgs,
-        parse_cluster_orgs({**raw, **orgs}),
-    )
+    assert (None,) == parse_cluster({**raw, **orgs}).orgs
 
 
 def test_the_last_of_a_name_counts() -> None:
@@ -1028,16 +1024,16 @@ def test_the_last_of_a_name_counts() -> None:
         "projects": [project, {**project, "role": "admin"}],
     }
     config = parse_config(json.dumps(body).encode(), url=API)
-    cluster = parse_cluster(config.clusters[0])
+    cluster = parse_cluster(raw_of(config.clusters[0]))
 
     assert (
-        (twice,),
+        [twice],
         2.0,
         ("a",),
         (Org("a", "admin"),),
         (Project("loom", "admin", "barn"),),
     ) == (
-        config.clusters,
+        [raw_of(line) for line in config.clusters],
         cluster.presets["hen"].cpu,
         cluster.orgs,
         config.orgs,
@@ -1080,9 +1076,9 @@ def accepts(body: bytes, status: int = 200) -> None:
         config = parse_config(body, url=API, status=status)
     except PlatformError:
         return
-    for raw in config.clusters:
-        cluster = parse_cluster(parse_json(json.dumps(raw, allow_nan=False).encode()))
-        assert cluster.orgs == parse_cluster_orgs(raw)
+    for line in config.clusters:
+        cluster = parse_cluster(parse_json(bytes(line.text)))
+        assert (cluster.name, cluster.orgs) == (line.name, line.orgs)
         assert cluster == copy.deepcopy(cluster)
         assert cluster.registry_url.host
     repr(config).encode()

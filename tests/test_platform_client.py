@@ -30,6 +30,7 @@ from samples import in_child
 from test_secrets import shown as shown_with_locals
 from wire import Answer, Wire, drip, hang, http, read_request, reset
 
+from neuro_config._cluster_line import Known
 from neuro_config._deadline import LONGEST, Deadline
 from neuro_config._errors import (
     AuthError,
@@ -360,8 +361,10 @@ def test_a_known_configuration_is_not_read() -> None:
     client = PlatformClient()
     with Wire(http(body)) as wire:
         first = client.get_config(wire.url, TOKEN, Deadline(5.0))
-        again = client.get_config(wire.url, TOKEN, Deadline(5.0), known=first.source)
-        other = client.get_config(wire.url, TOKEN, Deadline(5.0), known="0" * 64)
+        again, other = (
+            client.get_config(wire.url, TOKEN, Deadline(5.0), known=Known(b"", source))
+            for source in (first.source, "0" * 64)
+        )
     assert (1, 0, 1) == tuple(len(one.orgs) for one in (first, again, other))
     assert first.source == again.source == other.source
     assert again.authorized

@@ -47,11 +47,13 @@ from neuro_config import (
     UnknownPresetError,
     UnknownProjectError,
     UserConfigError,
+    _walk,
 )
 from neuro_config._catalog import digest_of, encode
 from neuro_config._payload import parse_config, source_of
 from neuro_config._refresh import in_words
 from neuro_config._storage import READ_TIMEOUT
+from neuro_config._wire import parse_cluster
 from neuro_config.testing import ERAS, IDENTITY_CLAIMS, ClusterSpec, Platform
 
 PROPERTIES = [
@@ -502,6 +504,28 @@ def test_fetch(platform: Platform, login: Login) -> None:
     store.fetch()
     assert ["default", "farm", "lab", "new"] == list(store.clusters)
     assert "farm" == store.cluster_name
+
+
+def test_fetch_checks_only_what_is_new(
+    platform: Platform, login: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a fetch with one new cluster that one is checked; a login stores the same bytes."""
+    checked: List[Any] = []
+
+    def noted(raw: Any) -> Any:
+        checked.append(raw["name"])
+        return parse_cluster(raw)
+
+    monkeypatch.setattr(_walk, "parse_cluster", noted)
+    store = login()
+    checked.clear()
+    platform.account.add_cluster(ClusterSpec(name="new"))
+    store.fetch()
+    assert ["new"] == checked
+    other = ConfigStore(tmp_path / "other")
+    other.login_with_token(store.token(), url=platform.url)
+    (made,) = (tmp_path / "other").glob("catalog-*")
+    assert made.read_bytes() == (store.path / made.name).read_bytes()
 
 
 def moved(platform: Platform, other: Platform, store: ConfigStore) -> Dict[str, Any]:

@@ -867,7 +867,7 @@ def test_beside_a_writer(make: Make) -> None:
                 continue
             (login,) = logins
             (found,) = login.config.clusters
-            user = found["name"][len("cluster-") :]
+            user = found.name[len("cluster-") :]
             assert token(identity=user) == login.token.access_token
             assert f"refresh-{user}" == login.token.refresh_token
             seen.add(user)

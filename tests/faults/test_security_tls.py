@@ -17,7 +17,7 @@ import trustme
 from leaks import Search
 from planted import spread
 from proof import Effort, Tally
-from samples import session
+from samples import as_line, session
 from umasked import CLUSTER
 from wire import Wire, http
 
@@ -79,7 +79,8 @@ def login_at(
     url: str, token_url: str, clusters: Tuple[Dict[str, Any], ...] = ()
 ) -> ConfigStore:
     """A login at a platform whose authorization server may be elsewhere."""
-    catalog = encode(ServerConfig(authorized=True, clusters=clusters), url)
+    lines = tuple(map(as_line, clusters))
+    catalog = encode(ServerConfig(authorized=True, clusters=lines), url)
     made = session(
         "ann",
         api_url=url,

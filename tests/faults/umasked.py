@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List
 
 import attrs
 import jwt
-from samples import NOBODY, session
+from samples import NOBODY, as_line, session
 
 from neuro_config import ConfigStore
 from neuro_config._catalog import digest_of, encode
@@ -52,7 +52,8 @@ CLUSTER: Dict[str, Any] = {
     "orgs": ["acme"],
 }
 CATALOG = encode(
-    ServerConfig(authorized=True, clusters=(CLUSTER,)), "https://api.example/api/v1"
+    ServerConfig(authorized=True, clusters=(as_line(CLUSTER),)),
+    "https://api.example/api/v1",
 )
 OTHER = encode(ServerConfig(authorized=True), "https://api.example/api/v1")
 ANN = session("ann", catalog=digest_of(CATALOG), choice=Choice("default", "acme"))

@@ -32,12 +32,12 @@ from neuro_config._catalog import (
     Catalog,
     encode,
     in_memory,
-    origin_of,
 )
 from neuro_config._choice import (
     first_choice,
 )
 from neuro_config._claims import expiry_of, issue_time_of, username_of
+from neuro_config._cluster_line import Known, origin_of
 from neuro_config._convert import Malformed, url as to_url
 from neuro_config._deadline import Deadline
 from neuro_config._errors import (
@@ -104,9 +104,7 @@ def payload(data: bytes) -> None:
         file = encode(config, API)
         made = in_memory(file)
         use_catalog(made)
-        assert list(dict.fromkeys(one["name"] for one in config.clusters)) == list(
-            made.clusters
-        )
+        assert [line.name for line in config.clusters] == list(made.clusters)
         assert config.projects == tuple(made.projects.values())
         assert config.orgs == made.orgs
         assert (config.admin_url, config.vcluster_url) == (
@@ -153,7 +151,7 @@ class _Platform(PlatformClient):
         token: Optional[str],
         deadline: Deadline,
         *,
-        known: str = "",
+        known: Optional[Known] = None,
     ) -> ServerConfig:
         require_secure(api_url)
         return parse_config(PAYLOAD, url=api_url)
