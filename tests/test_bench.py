@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import measures
 import pytest
 import report
 from common import ROOT, needs_tool, tools
+from process import Launcher
 from register import Access, lost
 from subjects import OURS, PEERS
 
@@ -42,6 +44,18 @@ def test_overlapping_writes_may_end_in_any_order() -> None:
     one, other = Access(0.0, 2.0, "one"), Access(1.0, 3.0, "other")
     for value in ("one", "other"):
         assert 0 == lost([one, other], [Access(4.0, 5.0, value)])
+
+
+def test_a_process_finds_nothing_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured is the installed package, not one in the current folder."""
+    (tmp_path / "decoy.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(Launcher()) as launcher:
+        assert launcher.run(sys.executable, "pass").seconds > 0
+        with pytest.raises(RuntimeError, match="import decoy"):
+            launcher.run(sys.executable, "import decoy")
 
 
 def samples(ours: List[float], *peers: List[float]) -> measures.Samples:

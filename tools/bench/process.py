@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from subjects import DRIVERS, OURS, Subject, environment, python_of
+
+# What ``-c`` runs finds packages in the current folder first: there must be none.
+ELSEWHERE = os.sep
 
 
 class Usage(NamedTuple):
@@ -45,6 +49,7 @@ class Launcher:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
+            cwd=ELSEWHERE,
         )
 
     def run(self, python: str, code: str, *arguments: str) -> Usage:
@@ -131,6 +136,7 @@ def all_at_once(commands: List[Sequence[str]]) -> List[Optional[float]]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment(),
+            cwd=ELSEWHERE,
         )
         for command in commands
     ]
