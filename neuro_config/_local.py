@@ -81,13 +81,14 @@ def find_local_file(start: Optional[StrPath] = None) -> Optional[str]:
     """
     folder = _absolute(start)
     while folder is not None:
+        # By hand: whoever opens a store or switches passes each folder up to the root.
+        folder = folder.rstrip("/")
         for name in LOCAL_NAMES:
-            path = os.path.join(folder, name)
+            path = f"{folder}/{name}"
             # A folder that we may not look into has no file for us: isfile() is False.
             if os.path.isfile(path):
                 return path
-        parent = os.path.dirname(folder)
-        folder = parent if parent != folder else None
+        folder = folder.rpartition("/")[0] if folder else None
     return None
 
 
