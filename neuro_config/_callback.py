@@ -78,7 +78,7 @@ class Answer:
 
     def __init__(self, query: str) -> None:
         self.query = Secret(query)
-        self._page: queue.SimpleQueue[Page] = queue.SimpleQueue()
+        self._page: queue.Queue[Page] = queue.Queue()
         self._shown = threading.Event()
 
     def show(self, page: Page) -> None:
@@ -103,9 +103,8 @@ class Listener:
     """
 
     def __init__(self, urls: Iterable[str], silence: float = SILENCE) -> None:
-        self._events: queue.SimpleQueue[Union[Answer, BaseException]] = (
-            queue.SimpleQueue()
-        )
+        # A SimpleQueue may wait for ever if there is no time at all, before Python 3.11.
+        self._events: queue.Queue[Union[Answer, BaseException]] = queue.Queue()
         self._taking = threading.Lock()
         self._is_answer: Callable[[str], bool] = lambda query: False
         self._answer: Optional[Answer] = None

@@ -249,7 +249,7 @@ def within(deadline: Deadline, call: Callable[[], T], url: str) -> T:
     Raises:
         RequestTimeoutError: The deadline passed.
     """
-    outcome: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
+    outcome: queue.Queue[Callable[[], T]] = queue.Queue()
 
     def run() -> None:
         try:

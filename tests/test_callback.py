@@ -276,6 +276,15 @@ def test_no_thread(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Non
     assert is_free(urls[0])
 
 
+def test_no_time_at_all(listener: Listener) -> None:
+    """A wait of no seconds ends, however often it is tried."""
+    # The SimpleQueue of Python 3.8 to 3.10 waits for ever once in ten thousand times.
+    for _ in range(30_000):
+        listener._events = type(listener._events)()
+        with pytest.raises(LoginTimeoutError):
+            listener.wait(0.0)
+
+
 def test_a_browser_that_waits_when_it_ends() -> None:
     """Whoever still waits for a page learns that the program has ended the login."""
     with Listener(free_urls()) as listener:

@@ -70,15 +70,23 @@ class Person:
     def __init__(self, **changes: str) -> None:
         self.changes = changes
         self.urls: List[URL] = []
-        self.pages: List[requests.Response] = []
+        self._pages: List[requests.Response] = []
+        self._came = threading.Event()
 
     def __call__(self, url: URL) -> str:
         self.urls.append(url)
         with requests.Session() as browser:
             browser.trust_env = False
             page = browser.get(str(url.update_query(self.changes)), timeout=30)
-        self.pages.append(page)
+        self._pages.append(page)
+        self._came.set()
         return page.url
+
+    @property
+    def pages(self) -> List[requests.Response]:
+        """What came, once something has: a login that failed does not wait for it."""
+        assert self._came.wait(30)
+        return self._pages
 
     @property
     def text(self) -> str:

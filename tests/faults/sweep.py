@@ -211,5 +211,9 @@ def files_left(outcome: Outcome, fault: Fault) -> List[str]:
     return [
         name
         for name in outcome.left
-        if not (is_lost and name.endswith(".lock") and not outcome.held)
+        if not (
+            is_lost
+            and name.endswith(".lock")
+            and os.path.basename(name)[: -len(".lock")] not in outcome.held
+        )
     ]
