@@ -45,7 +45,7 @@ ACTIONS = {
 # In some rounds the login itself changes as well.
 ENDINGS = {**ACTIONS, "login": 6, "logout": 4}
 CALM = 0.7
-TOO_MUCH = 4  # rounds that may go unjudged; of a long run one in three
+TOO_MUCH = 4  # rounds
 DEADLY = 0.35
 # By how much the clock goes on before a round, in hundredths of a token's life.
 TIMES = {0: 60, 80: 15, 110: 25}
@@ -76,13 +76,11 @@ class Rounds:
         self._lost: Set[int] = set()  # grants of which an answer may be lost
         self._again = 0  # rounds in which who sent a lost one once more may have died
         self._marked = False
-        self._number = 0
         self.too_much = 0  # rounds that could not be judged, and do not count
         self._bound_elsewhere: Set[Tuple[int, int]] = set()
 
     def round(self, workers: int, threads: int, acts: int) -> int:
         """Have a herd do something, judge it, and return how much it was."""
-        self._number += 1
         self._marked = marked = self._disk is not None and self._disk.spent
         self._now += chosen(self._chance, AFTER_A_LOSS if marked else TIMES)
         deadly = self._chance.random() < DEADLY
@@ -211,7 +209,7 @@ class Rounds:
             assert linearize(whole, spec.apply, before) is not None, told
         except TooMuchError:  # too much at one moment; the next round goes on from here
             self.too_much += 1
-            assert self.too_much <= max(TOO_MUCH, self._number // 3)
+            assert self.too_much <= TOO_MUCH
             history.clear()
         self._judge_server(died, told)
 
